@@ -1,0 +1,94 @@
+"""What can go wrong with a call, in a dozen kinds, and what each means for whoever asked.
+
+One table maps a kind to a status. Dialects translate kinds to and from their own words; this module
+must not know those words. A ``Failure`` is a value that travels as an event or a whole answer;
+``Refused`` is raised by readers and writers for a request that cannot be carried.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from dragoman.language.ir import Extras
+
+FailureKind = Literal[
+    "invalid_request",
+    "context_length",
+    "authentication",
+    "permission",
+    "not_found",
+    "too_large",
+    "rate_limit",
+    "quota",
+    "overloaded",
+    "credential",
+    "timeout",
+    "server",
+]
+
+STATUS: dict[FailureKind, int] = {
+    "invalid_request": 400,
+    "context_length": 400,
+    "authentication": 401,
+    "permission": 403,
+    "not_found": 404,
+    "too_large": 413,
+    "rate_limit": 429,
+    "quota": 429,
+    "overloaded": 503,
+    "credential": 502,
+    "timeout": 504,
+    "server": 502,
+}
+"""The status a client sees when no truer one is known."""
+
+RETRYABLE: frozenset[FailureKind] = frozenset({"rate_limit", "overloaded", "timeout", "server"})
+"""Kinds that may succeed when asked again."""
+
+
+@dataclass(slots=True)
+class Failure:
+    """One failed call.
+
+    ``status`` is the true HTTP status when one is known (else ``STATUS[kind]`` applies);
+    ``retry_after`` is in seconds; ``code`` and ``type`` are the provider's own words;
+    ``request_id`` is the provider's id of the call.
+    """
+
+    kind: FailureKind
+    message: str
+    status: int | None = None
+    code: str = ""
+    type: str = ""
+    param: str = ""
+    retry_after: float | None = None
+    request_id: str = ""
+    extras: Extras = field(default_factory=dict)
+
+    @property
+    def http_status(self) -> int:
+        """Status to answer with."""
+        return self.status or STATUS[self.kind]
+
+    @property
+    def retryable(self) -> bool:
+        """Whether asking again can help."""
+        return self.kind in RETRYABLE
+
+
+class Refused(Exception):
+    """A request that cannot be read, or cannot be carried without changing its meaning.
+
+    ``path`` is the JSON path in the client's body, for example ``messages[2].content[0]``.
+    """
+
+    def __init__(self, path: str, message: str, kind: FailureKind = "invalid_request") -> None:
+        super().__init__(f"{path}: {message}" if path else message)
+        self.path = path
+        self.message = message
+        self.kind: FailureKind = kind
+
+    def failure(self) -> Failure:
+        """This refusal as a value."""
+        return Failure(self.kind, str(self), param=self.path)

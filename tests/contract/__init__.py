@@ -1,0 +1,1 @@
+"""Every dialect against every recorded exchange, and every dialect against every other."""
