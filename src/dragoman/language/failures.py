@@ -53,7 +53,8 @@ class Failure:
 
     ``status`` is the true HTTP status when one is known (else ``STATUS[kind]`` applies);
     ``retry_after`` is in seconds; ``code`` and ``type`` are the provider's own words;
-    ``request_id`` is the provider's id of the call.
+    ``request_id`` is the provider's id of the call; ``should_retry`` its own word on retrying
+    (``x-should-retry``), ``None`` when it said nothing.
     """
 
     kind: FailureKind
@@ -64,6 +65,7 @@ class Failure:
     param: str = ""
     retry_after: float | None = None
     request_id: str = ""
+    should_retry: bool | None = None
     extras: Extras = field(default_factory=dict)
 
     @property
@@ -73,8 +75,8 @@ class Failure:
 
     @property
     def retryable(self) -> bool:
-        """Whether asking again can help."""
-        return self.kind in RETRYABLE
+        """Whether asking again can help: the kind allows it and the provider did not forbid it."""
+        return self.kind in RETRYABLE and self.should_retry is not False
 
 
 class Refused(Exception):

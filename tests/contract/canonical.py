@@ -1,0 +1,42 @@
+"""Bodies brought to one spelling before they are compared: spelling is free, meaning is not."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+_GEMINI_FREE = {
+    "args",
+    "response",
+    "parameters",
+    "parametersJsonSchema",
+    "responseSchema",
+    "responseJsonSchema",
+    "labels",
+}
+
+
+def canonical(dialect: str, body: Any) -> Any:
+    """The body with what the dialect leaves free brought to one form."""
+    return _gemini(body) if dialect == "gemini" else body
+
+
+def _gemini(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_gemini(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {name: item if name in _GEMINI_FREE else _gemini(item) for name, item in _camel(value)}
+
+
+def _camel(value: dict[str, Any]) -> list[tuple[str, Any]]:
+    return [(re.sub(r"_([a-z])", lambda match: match[1].upper(), name), item) for name, item in value.items()]
+
+
+def url_facts(sent: dict[str, Any]) -> tuple[str | None, bool | None]:
+    """Model and stream where the wire keeps them in the URL."""
+    path = sent.get("path_with_query") or ""
+    match = re.search(r"models/([^:?]+):(stream)?", path, re.IGNORECASE)
+    if not match:
+        return None, None
+    return match[1], match[2] is not None
