@@ -63,21 +63,26 @@ def test_B11_a_request_read_and_written_is_the_same_request(dialect: str) -> Non
 def test_B11_a_body_read_and_written_is_the_same_body(dialect: str) -> None:
     def attempt(name: str) -> None:
         body = corpus.exchange(name)["response"]["body"]
-        module = DIALECTS[dialect]
         bodies = body if isinstance(body, list) else [body]
         for one in bodies:
             if not isinstance(one, dict) or _is_error(one):
                 continue
-            try:
-                response = module.read_response(json.loads(json.dumps(one)))
-            except AnswerFailed as error:
-                assert error.failure.message
-                continue
-            assert canonical(dialect, module.write_response(response, asked(dialect, response))) == canonical(
-                dialect, one
-            )
+            written = rewritten(dialect, one)
+            assert written is None or canonical(dialect, written) == canonical(dialect, one)
 
     rates.hold("body identity", dialect, exchanges(dialect, "body"), attempt)
+
+
+def rewritten(dialect: str, body: dict[str, Any]) -> dict[str, Any] | None:
+    """The body read and written; ``None`` when it says that the answer failed."""
+    module = DIALECTS[dialect]
+    try:
+        response = module.read_response(json.loads(json.dumps(body)))
+    except AnswerFailed as error:
+        if not error.failure.message:
+            raise
+        return None
+    return module.write_response(response, asked(dialect, response))
 
 
 def _is_error(body: dict[str, Any]) -> bool:
@@ -171,10 +176,9 @@ def test_E02_every_error_body_keeps_the_providers_words(dialect: str) -> None:
         failure = DIALECTS[dialect].read_failure(answer["status"], answer.get("headers_subset") or {}, raw)
         assert failure.message.strip()
         assert failure.kind != "server" or answer["status"] >= 500, failure
-        words = failure.message.strip()[:40]
-        assert (
-            words in raw.decode() or words in json.dumps(json.loads(raw), ensure_ascii=False) or answer["status"] >= 500
-        )
+        if answer["status"] < 500:
+            said = raw.decode() if raw[:1] != b"{" else json.dumps(json.loads(raw), ensure_ascii=False)
+            assert json.dumps(failure.message.strip()[:40], ensure_ascii=False)[1:-1] in said
         for client in NAMES:
             status, body = DIALECTS[client].write_failure(failure, "req_1")
             assert 400 <= status <= 599

@@ -272,15 +272,14 @@ def openai_chat_body(body: dict[str, Any]) -> View:
 
 def openai_responses_stream(raw: bytes) -> View:
     """Strict reading of a Responses stream: order, numbering, and items complete twice."""
-    view, open_items, done_items, expected, last = View(), {}, {}, 0, None
-    for name, data in sse(raw):
+    view, open_items, done_items, last = View(), {}, {}, None
+    for expected, (name, data) in enumerate(sse(raw)):
         event = json.loads(data)
         kind = event["type"]
         need(name == kind, f"event name {name!r} is not {kind!r}")
         need(last is None, f"{kind} after the end")
         need(event["sequence_number"] == expected, f"sequence_number {event['sequence_number']}, not {expected}")
         need(expected != 0 or kind in ("response.created", "response.failed", "error"), f"first event is {kind}")
-        expected += 1
         if kind == "response.output_item.added":
             need(event["output_index"] not in open_items, "item added twice")
             open_items[event["output_index"]] = {"item": event["item"], "text": "", "arguments": ""}

@@ -40,6 +40,7 @@ class SseParser:
         self._name = ""
         self._data: list[bytes] = []
         self._data_size = 0
+        self._bare: list[bytes] = []
 
     def feed(self, chunk: bytes) -> list[SseEvent]:
         """Take bytes, return the events they complete."""
@@ -69,6 +70,7 @@ class SseParser:
             line = b"".join(self._partial)
             self._partial.clear()
             self._line(line, out)
+        self._dispatch_bare(out)
         self._dispatch(out)
         return out
 
@@ -81,7 +83,9 @@ class SseParser:
     def _line(self, line: bytes, out: list[SseEvent]) -> None:
         if line[-1:] == b"\r":
             line = line[:-1]
-        if line[:6] == b"data: ":
+        if self._bare:
+            self._bare_line(line, out)
+        elif line[:6] == b"data: ":
             self._add(line[6:])
         elif not line:
             self._dispatch(out)
@@ -99,7 +103,7 @@ class SseParser:
         if line[:1] in (b"{", b"["):
             # A provider that fails mid-stream may print bare JSON between events.
             self._dispatch(out)
-            out.append(SseEvent("", line))
+            self._bare_line(line, out)
             return
         name, _, value = line.partition(b":")
         if value[:1] == b" ":
@@ -111,6 +115,27 @@ class SseParser:
         elif name == b"error":
             self._dispatch(out)
             out.append(SseEvent("error", value))
+
+    def _bare_line(self, line: bytes, out: list[SseEvent]) -> None:
+        """JSON outside any event, which may be spread over lines: it ends where its first column closes it."""
+        if line[:5] == b"data:":
+            self._bare = []
+            self._data_size = 0
+            self._line(line, out)
+            return
+        line = line.rstrip(b" \t")
+        self._bare.append(line)
+        self._data_size += len(line)
+        if line[-1:] in (b"}", b"]") and (line[:1] in (b"}", b"]") or len(self._bare) == 1):
+            self._dispatch_bare(out)
+        elif self._data_size > MAX_EVENT:
+            raise EventTooLarge(f"an event is larger than {MAX_EVENT} bytes")
+
+    def _dispatch_bare(self, out: list[SseEvent]) -> None:
+        if self._bare:
+            out.append(SseEvent("", b"\n".join(self._bare)))
+            self._bare = []
+            self._data_size = 0
 
     def _add(self, value: bytes) -> None:
         self._data.append(value)

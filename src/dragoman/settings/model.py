@@ -7,15 +7,22 @@ port, unless the reader of a variable says so. Secrets never print.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic import Secret as _Secret
 
-from dragoman.settings.scalars import Duration, Size
+from dragoman.settings.addresses import check_base
+from dragoman.settings.scalars import Duration, Flag, Size, Whole
 
 ProviderKind = Literal["openai", "openai_compatible", "azure_openai", "anthropic", "gemini", "vertex", "sim"]
 ProviderApi = Literal["chat", "responses", "anthropic", "gemini"]
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_OWN_HEADERS = frozenset(
+    {"host", "content-length", "content-type", "transfer-encoding", "connection", "accept-encoding", "cookie", "te"}
+)
+
 UnmappedPolicy = Literal["error", "default", "passthrough", "small"]
 
 
@@ -48,7 +55,7 @@ class ServerSettings(Part):
     """Where to listen. ``public_url`` is what snippets and links show, empty when same as the address."""
 
     host: str = "127.0.0.1"
-    port: int = Field(8080, ge=0, le=65535)
+    port: Whole = Field(default=8080, ge=0, le=65535)
     public_url: str = ""
     trusted_proxies: list[str] = []
     cors_origins: list[str] = []
@@ -61,7 +68,8 @@ class ProviderSettings(Part):
     OpenAI-like provider is asked on. ``families`` maps a model or deployment to ``family`` or
     ``family:chat``/``family:responses``; ``family`` holds for all others. ``deployments`` maps a
     client's model name to the provider's. ``timeout`` is seconds of silence. ``origin`` tells who
-    defined it; ``missing`` names what must still be set before the first call can work.
+    defined it (``from_file``: the configuration file did); ``missing`` names what must still be set
+    before the first call can work.
     """
 
     kind: ProviderKind
@@ -69,7 +77,7 @@ class ProviderSettings(Part):
     api_key: Secret | None = None
     api: ProviderApi | None = None
     api_version: str = ""
-    allow_private: bool = False
+    allow_private: Flag = False
     project: str = ""
     location: str = ""
     headers: dict[str, Secret] = {}
@@ -78,8 +86,9 @@ class ProviderSettings(Part):
     families: dict[str, str] = {}
     deployments: dict[str, str] = {}
     timeout: Duration | None = None
-    max_parallel: int | None = Field(None, ge=1)
+    max_parallel: Whole | None = Field(default=None, ge=1)
     origin: str = ""
+    from_file: bool = False
     missing: str = ""
 
     @model_validator(mode="before")
@@ -90,6 +99,31 @@ class ProviderSettings(Part):
         if "base_url" in value:
             raise ValueError("give base_url or endpoint, not both")
         return {("base_url" if key == "endpoint" else key): item for key, item in value.items()}
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        """Check what only the fields together can tell. A message begins with the field it is about."""
+        if self.kind != "sim" and self.api in ("anthropic", "gemini"):
+            raise ValueError(f"api must be chat or responses here; for {self.api} there is the kind {self.api}")
+        if self.base_url:
+            try:
+                check_base(self.base_url, allow_private=self.allow_private or self.kind == "sim")
+            except ValueError as error:
+                raise ValueError(f"base_url {error}") from None
+        elif not self.missing and self.kind in ("openai_compatible", "azure_openai"):
+            raise ValueError("base_url is needed" if self.kind == "openai_compatible" else "endpoint is needed")
+        if self.kind == "vertex" and not (self.api_key or self.project or self.missing):
+            raise ValueError("project is needed (or an api_key)")
+        return self
+
+    @field_validator("headers")
+    @classmethod
+    def _headers(cls, value: dict[str, Secret]) -> dict[str, Secret]:
+        for name, secret in value.items():
+            if name.lower() in _OWN_HEADERS or not _TOKEN.fullmatch(name):
+                raise ValueError(f"must not set {name!r}")
+            check_secret(secret)
+        return value
 
     @field_validator("api_key")
     @classmethod
@@ -132,10 +166,10 @@ class ModelSettings(Part):
 
     big: str = ""
     small: str = ""
-    big_verbatim: bool = False
-    small_verbatim: bool = False
+    big_verbatim: Flag = False
+    small_verbatim: Flag = False
     default: str = ""
-    default_verbatim: bool = False
+    default_verbatim: Flag = False
     unmapped: UnmappedPolicy = "error"
     preferred: str = ""
     big_effort: str = ""
@@ -147,8 +181,8 @@ class LogSettings(Part):
     """``level`` is a standard level name in upper case; ``json_lines`` is None for: unless a terminal."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    json_lines: bool | None = None
-    bodies: bool = False
+    json_lines: Flag | None = None
+    bodies: Flag = False
 
 
 class Settings(Part):
@@ -170,11 +204,11 @@ class Settings(Part):
     log: LogSettings = LogSettings()
     limits: LimitSettings = LimitSettings()
     timeout: Duration = 600.0
-    max_output_tokens: int | None = Field(None, ge=1)
-    max_input_tokens: int | None = Field(None, ge=1)
+    max_output_tokens: Whole | None = Field(default=None, ge=1)
+    max_input_tokens: Whole | None = Field(default=None, ge=1)
     reasoning: Literal["thinking", "text", "drop"] = "thinking"
     content_filter_stop: str = "refusal"
-    retries: int = Field(0, ge=0, le=5)
+    retries: Whole = Field(default=0, ge=0, le=5)
     routes: dict[str, Any] = {}
     prices: dict[str, Any] = {}
     groups: dict[str, Any] = {}
@@ -186,7 +220,7 @@ class Settings(Part):
     preset: str = "dragoman"
     preset_reason: str = ""
     config_path: str = ""
-    notes: tuple[str, ...] = Field((), strict=False)
+    notes: tuple[str, ...] = Field(default=(), strict=False)
 
     @property
     def simulated(self) -> bool:

@@ -36,6 +36,22 @@ def read_duration(value: Any) -> Any:
     return _scaled(value, _DURATION_UNITS, "120s")
 
 
+def read_whole(value: Any) -> Any:
+    """The number of ``"8080"``; anything but such a text is passed on. ``08`` stays text."""
+    return int(value) if isinstance(value, str) and re.fullmatch(r"0|[1-9]\d{0,15}", value, re.ASCII) else value
+
+
+def read_flag(value: Any) -> Any:
+    """The truth value of ``"true"`` and ``"false"``; anything else is passed on."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
+Whole = Annotated[int, BeforeValidator(read_whole)]
+"""A whole number, also as digits from a variable."""
+
+Flag = Annotated[bool, BeforeValidator(read_flag)]
+"""True or false, also as the words from a variable."""
+
 Size = Annotated[int, BeforeValidator(read_size), Field(ge=1)]
 """Bytes."""
 

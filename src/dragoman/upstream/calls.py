@@ -11,7 +11,8 @@ from typing import Literal
 
 from dragoman.language.failures import Failure
 
-Operation = Literal["generate", "count_tokens", "models"]
+Operation = Literal["generate", "count_tokens", "models", "complete"]
+"""An answer, a count of tokens, the list of models, or an old text completion passed through."""
 
 
 @dataclass(slots=True)
@@ -39,9 +40,7 @@ class UpstreamTrouble(Exception):
 
 def unreachable(provider: str, why: str) -> UpstreamTrouble:
     """502: refused, not found, TLS, or a broken reply."""
-    return UpstreamTrouble(
-        Failure("server", f"provider {provider}: {why}", status=502, code="upstream_unreachable")
-    )
+    return UpstreamTrouble(Failure("server", f"provider {provider}: {why}", status=502, code="upstream_unreachable"))
 
 
 def timed_out(provider: str, why: str) -> UpstreamTrouble:
@@ -58,6 +57,4 @@ def unconfigured(provider: str, missing: str) -> UpstreamTrouble:
 
 def no_credential(provider: str, why: str) -> UpstreamTrouble:
     """502: our own credential could not be had."""
-    return UpstreamTrouble(
-        Failure("credential", f"provider {provider}: {why}", status=502, code="upstream_credential")
-    )
+    return UpstreamTrouble(Failure("credential", f"provider {provider}: {why}", status=502, code="upstream_credential"))

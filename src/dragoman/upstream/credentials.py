@@ -160,5 +160,5 @@ class GoogleToken(FreshToken):
         import datetime
 
         # google-auth keeps naive UTC.
-        seconds = expiry.replace(tzinfo=datetime.timezone.utc).timestamp()
+        seconds = expiry.replace(tzinfo=datetime.UTC).timestamp()
         return Token(self._credentials.token, seconds)

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dragoman.language.failures import Refused
 from dragoman.language.ir import Request
 from dragoman.language.profiles import Profile
-from dragoman.settings.model import ProviderSettings
+from dragoman.settings.addresses import Base
 from dragoman.upstream.calls import Operation
 from dragoman.upstream.credentials import Credential
 from dragoman.upstream.providers.base import Provider
@@ -24,12 +24,14 @@ VERSION = "2023-06-01"
 class Anthropic(Provider):
     """The Messages API."""
 
-    default_base = "https://api.anthropic.com"
     counts_tokens = True
 
-    def __init__(self, name: str, settings: ProviderSettings) -> None:
-        super().__init__(name, settings)
-        self._root = self._base.path.removesuffix("/messages").rstrip("/").removesuffix("/v1") + "/v1"
+    def _home(self) -> str:
+        return "https://api.anthropic.com"
+
+    def _settle(self, base: Base) -> None:
+        super()._settle(base)
+        self._root = base.path.removesuffix("/messages").rstrip("/").removesuffix("/v1") + "/v1"
 
     def _make_credential(self) -> Credential:
         return self._key_in("x-api-key")
@@ -38,6 +40,8 @@ class Anthropic(Provider):
         return DIALECT
 
     def _path(self, profile: Profile, model: str, stream: bool, operation: Operation) -> str:
+        if operation == "complete":
+            raise self._unsupported(operation)
         if operation == "models":
             return f"{self._root}/models?limit=1000"
         return f"{self._root}/messages" + ("/count_tokens" if operation == "count_tokens" else "")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import ClassVar
 from urllib.parse import quote
 
 from dragoman import __version__
@@ -21,32 +21,37 @@ from dragoman.settings.model import ProviderSettings
 from dragoman.upstream.calls import Operation, UpstreamCall, unconfigured
 from dragoman.upstream.credentials import Credential, HeaderKey, NoKey
 
-_MAX_KNOWN_PROFILES = 1024
 _USER_AGENT = f"dragoman/{__version__}"
-_NEVER_SENT = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "cookie"})
 
 
 class Provider(ABC):
     """One configured account.
 
-    Subclasses say where (``_base``, ``_path``), how to sign (``_credential``) and in which dialect
-    (``_dialect``). ``counts_tokens`` tells whether ``operation="count_tokens"`` is offered.
+    Subclasses say where (``_home``, ``_settle``, ``_path``), how to sign (``_make_credential``) and in
+    which dialect (``_dialect``). ``counts_tokens`` tells whether ``operation="count_tokens"`` is offered.
     """
 
-    default_base: ClassVar[str] = ""
     counts_tokens: ClassVar[bool] = False
 
     def __init__(self, name: str, settings: ProviderSettings) -> None:
         self.name = name
         self.settings = settings
         self._credential: Credential = self._make_credential()
-        self._profiles: dict[tuple[str, str, str], Profile] = {}
-        self._extra_headers = {
-            key.lower(): value.get_secret_value()
-            for key, value in settings.headers.items()
-            if key.lower() not in _NEVER_SENT
-        }
-        self._base = self._checked(settings.base_url or self.default_base)
+        self._host = ""
+        self._extra_headers = {key.lower(): value.get_secret_value() for key, value in settings.headers.items()}
+        self._origin = ""
+        self._root = ""
+        url = settings.base_url or self._home()
+        if url:
+            self._settle(self._checked(url))
+
+    @abstractmethod
+    def _home(self) -> str:
+        """The kind's own base URL; empty when the settings must give one."""
+
+    def _settle(self, base: Base) -> None:
+        """Take the checked base: calls go to ``_origin``, below the path ``_root``."""
+        self._origin, self._root, self._host = base.origin, base.path, base.host
 
     # ------------------------------------------------------------ facts
 
@@ -65,26 +70,15 @@ class Provider(ABC):
         """Name of the dialect to ask the model in."""
 
     def _profile(self, dialect: str, model: str, family: str) -> Profile:
-        key = (dialect, model, family)
-        profile = self._profiles.get(key)
-        if profile is None:
-            if len(self._profiles) >= _MAX_KNOWN_PROFILES:
-                self._profiles.clear()
-            profile = find_profile(dialect, model, family=family or None, vendor=self.vendor)
-            self._profiles[key] = profile
-        return profile
+        return find_profile(dialect, model, family or None, self.settings.vendor or self._vendor())
+
+    def _vendor(self) -> str:
+        """Who runs the service, as profiles name it; empty when that changes nothing."""
+        return ""
 
     def _family_and_api(self, model: str) -> tuple[str, str]:
         family, _, api = self.settings.families.get(model, self.settings.family).partition(":")
         return family, api
-
-    @property
-    def vendor(self) -> str:
-        """Who runs the service, for quirks: the setting, else guessed from the host (``api.groq.com`` -> groq)."""
-        if self.settings.vendor:
-            return self.settings.vendor
-        labels = self._base.host.split(".") if self._base is not None else []
-        return labels[-2] if len(labels) >= 2 and not labels[-1].isdigit() else ""
 
     # ------------------------------------------------------------ calls
 
@@ -104,7 +98,7 @@ class Provider(ABC):
         ``client_headers`` have lower-case names; only what this provider needs of them goes on, and
         only when ``surface`` (the client's dialect; ``None``: the profile's) is the provider's own.
         """
-        if self.settings.missing or self._base is None:
+        if self.settings.missing or not self._origin:
             raise unconfigured(self.name, self.settings.missing or "base_url")
         headers = {"content-type": "application/json", "user-agent": _USER_AGENT}
         headers["accept"] = "text/event-stream" if stream else "application/json"
@@ -115,21 +109,22 @@ class Provider(ABC):
         headers.update(self._extra_headers)
         return UpstreamCall(
             method="GET" if operation == "models" else "POST",
-            url=self._base.origin + self._path(profile, model, stream, operation),
+            url=self._origin + self._path(profile, model, stream, operation),
             headers=headers,
-            body=b"" if operation == "models" else self._body(body, profile),
+            body=b"" if operation == "models" else self._body(body, profile, operation),
             provider=self.name,
-            allow_private=self.settings.allow_private,
+            allow_private=self._may_reach_private(),
         )
 
     @abstractmethod
     def _path(self, profile: Profile, model: str, stream: bool, operation: Operation) -> str:
         """Path and query below the origin, which a model's name can never change."""
 
-    def _body(self, body: bytes, profile: Profile) -> bytes:
+    def _body(self, body: bytes, profile: Profile, operation: Operation) -> bytes:
+        """The body as this provider wants it."""
         return body
 
-    def _add_client_headers(
+    def _add_client_headers(  # noqa: B027 - most kinds need nothing of the client
         self, headers: dict[str, str], client: Mapping[str, str], dialect: str, surface: str
     ) -> None:
         """Let through what the provider needs of the client's headers. Nothing, unless a kind says so."""
@@ -150,6 +145,9 @@ class Provider(ABC):
             return check_base(url, allow_private=self.settings.allow_private)
         except ValueError as error:
             raise ConfigError(f"providers.{self.name}.base_url {error}", self.settings.origin) from None
+
+    def _may_reach_private(self) -> bool:
+        return self.settings.allow_private
 
     def _unsupported(self, operation: Operation) -> Refused:
         return Refused("", f"provider {self.name} does not offer {operation}", kind="not_found")

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from dragoman.language.ir import Request
 from dragoman.language.profiles import Profile
 from dragoman.language.wire import decode, encode
+from dragoman.settings.addresses import Base
 from dragoman.settings.model import ProviderSettings
 from dragoman.upstream.calls import Operation
 from dragoman.upstream.credentials import Credential, GoogleToken
@@ -26,7 +27,8 @@ DIALECT = "gemini"
 CLAUDE_VERSION = "vertex-2023-10-16"
 
 
-def _verb(stream: bool, operation: Operation) -> str:
+def verb(stream: bool, operation: Operation) -> str:
+    """What stands behind the colon of a Gemini URL."""
     if operation == "count_tokens":
         return "countTokens"
     return "streamGenerateContent?alt=sse" if stream else "generateContent"
@@ -35,14 +37,14 @@ def _verb(stream: bool, operation: Operation) -> str:
 class Gemini(Provider):
     """AI Studio: a key, no project."""
 
-    default_base = "https://generativelanguage.googleapis.com/v1beta"
     counts_tokens = True
 
-    def __init__(self, name: str, settings: ProviderSettings) -> None:
-        super().__init__(name, settings)
-        path = self._base.path
-        versioned = path.rsplit("/", 1)[-1] in ("v1", "v1beta", "v1alpha")
-        self._root = path if versioned else f"{path}/v1beta"
+    def _home(self) -> str:
+        return "https://generativelanguage.googleapis.com/v1beta"
+
+    def _settle(self, base: Base) -> None:
+        super()._settle(base)
+        self._root = _versioned(base.path, "v1beta")
 
     def _make_credential(self) -> Credential:
         return self._key_in("x-goog-api-key")
@@ -51,12 +53,12 @@ class Gemini(Provider):
         return DIALECT
 
     def _path(self, profile: Profile, model: str, stream: bool, operation: Operation) -> str:
+        if operation == "complete":
+            raise self._unsupported(operation)
         if operation == "models":
             return f"{self._root}/models?pageSize=1000"
-        kind, _, name = model.rpartition("/")
-        kind = kind if kind == "tunedModels" else "models"
-        name = name if model.startswith((f"{kind}/",)) else model
-        return f"{self._root}/{kind}/{safe_segment(name)}:{_verb(stream, operation)}"
+        kind = "tunedModels" if model.startswith("tunedModels/") else "models"
+        return f"{self._root}/{kind}/{safe_segment(model.removeprefix(f'{kind}/'))}:{verb(stream, operation)}"
 
 
 class Vertex(Provider):
@@ -64,13 +66,15 @@ class Vertex(Provider):
 
     counts_tokens = True
 
-    def __init__(self, name: str, settings: ProviderSettings) -> None:
-        self.default_base = _vertex_host(settings)  # type: ignore[misc]
-        super().__init__(name, settings)
-        path = self._base.path
-        self._root = path if path.rsplit("/", 1)[-1] in ("v1", "v1beta1") else f"{path}/v1"
-        if settings.project:
-            project, location = quote(settings.project, safe=":"), quote(settings.location or "global", safe="")
+    def _home(self) -> str:
+        return _vertex_host(self.settings)
+
+    def _settle(self, base: Base) -> None:
+        super()._settle(base)
+        self._root = _versioned(base.path, "v1")
+        if self.settings.project:
+            project = quote(self.settings.project, safe=":")
+            location = quote(self.settings.location or "global", safe="")
             self._root += f"/projects/{project}/locations/{location}"
 
     def _make_credential(self) -> Credential:
@@ -80,18 +84,19 @@ class Vertex(Provider):
         return "anthropic" if model.startswith("claude") else DIALECT
 
     def _path(self, profile: Profile, model: str, stream: bool, operation: Operation) -> str:
-        if operation == "models":
+        if operation in ("models", "complete"):
             raise self._unsupported(operation)
         if profile.dialect == "anthropic":
             return f"{self._root}/publishers/anthropic/models/{_claude_call(model, stream, operation)}"
         name = safe_segment(model.removeprefix("models/"))
-        return f"{self._root}/publishers/google/models/{name}:{_verb(stream, operation)}"
+        return f"{self._root}/publishers/google/models/{name}:{verb(stream, operation)}"
 
-    def _body(self, body: bytes, profile: Profile) -> bytes:
+    def _body(self, body: bytes, profile: Profile, operation: Operation) -> bytes:
         if profile.dialect != "anthropic":
             return body
         fields = decode(body)
-        fields.pop("model", None)
+        if operation != "count_tokens":  # there the model stands in no path
+            fields.pop("model", None)
         fields.setdefault("anthropic_version", CLAUDE_VERSION)
         return encode(fields)
 
@@ -101,6 +106,10 @@ class Vertex(Provider):
         if dialect == "anthropic" == surface and client.get("anthropic-beta"):
             add_anthropic_headers(headers, {"anthropic-beta": client["anthropic-beta"]})
             del headers["anthropic-version"]
+
+
+def _versioned(path: str, version: str) -> str:
+    return path if path.rsplit("/", 1)[-1].startswith(("v1", "v2")) else f"{path}/{version}"
 
 
 def _claude_call(model: str, stream: bool, operation: Operation) -> str:

@@ -17,7 +17,6 @@ from urllib.parse import parse_qs, quote
 from dragoman.language.ir import Media, Request, Tool, ToolResult
 from dragoman.language.profiles import Profile
 from dragoman.settings.addresses import Base
-from dragoman.settings.model import ProviderSettings
 from dragoman.upstream.calls import Operation
 from dragoman.upstream.credentials import Credential
 from dragoman.upstream.providers.base import Provider, safe_segment
@@ -27,6 +26,8 @@ RESPONSES = "openai_responses"
 _DIALECT_OF_API = {"chat": CHAT, "responses": RESPONSES}
 _ENDPOINTS = re.compile(r"/+(chat/completions|completions|responses|messages)$")
 
+_VENDOR_OF_DOMAIN = {"x.ai": "xai", "z.ai": "zai"}
+
 _RESPONSES_FIELDS = frozenset({"user", "previous_response_id", "background", "store", "include", "truncation"})
 """Fields of an Anthropic body that only make sense on Responses (AzureGptProxy's extension)."""
 
@@ -34,17 +35,16 @@ _RESPONSES_FIELDS = frozenset({"user", "previous_response_id", "background", "st
 class OpenAI(Provider):
     """OpenAI itself: both surfaces, chosen per call."""
 
-    default_base = "https://api.openai.com/v1"
-    own_surfaces: ClassVar[bool] = True
-    """A client that speaks chat or responses is served on its own surface."""
+    def _home(self) -> str:
+        return "https://api.openai.com/v1"
 
-    def __init__(self, name: str, settings: ProviderSettings) -> None:
-        super().__init__(name, settings)
-        path = self._base.path
-        cut = _ENDPOINTS.sub("", path)
-        if not path and settings.base_url and not settings.base_url_verbatim:
-            cut = "/v1"
-        self._root = cut
+    def _settle(self, base: Base) -> None:
+        super()._settle(base)
+        # A bare host means its /v1; a full endpoint URL means exactly what stands before the endpoint (T-44).
+        self._root = _ENDPOINTS.sub("", base.path) if base.path else "/v1"
+
+    def _vendor(self) -> str:
+        return "openai"
 
     def _make_credential(self) -> Credential:
         return self._key_in("authorization", "Bearer ")
@@ -54,7 +54,7 @@ class OpenAI(Provider):
         if said in _DIALECT_OF_API:
             return _DIALECT_OF_API[said]
         chat = self._profile(CHAT, model, family)
-        if surface == RESPONSES and self.own_surfaces:
+        if surface == RESPONSES:
             return RESPONSES
         if tools_need_responses(chat, request):
             return RESPONSES
@@ -67,6 +67,8 @@ class OpenAI(Provider):
             return f"{self._root}/models"
         if operation == "count_tokens":
             raise self._unsupported(operation)
+        if operation == "complete":
+            return f"{self._root}/completions"
         return self._root + ("/responses" if profile.dialect == RESPONSES else "/chat/completions")
 
     def _add_client_headers(
@@ -80,7 +82,11 @@ class OpenAI(Provider):
 class OpenAICompatible(OpenAI):
     """Any other service with an OpenAI-like wire. Chat, unless the settings say responses."""
 
-    own_surfaces = False
+    def _home(self) -> str:
+        return ""
+
+    def _vendor(self) -> str:
+        return vendor_of_host(self._host)
 
     def _dialect(self, model: str, surface: str, request: Request | None, family: str) -> str:
         said = self._family_and_api(model)[1] or self.settings.api or "chat"
@@ -99,13 +105,19 @@ class AzureOpenAI(OpenAI):
     RESPONSES_VERSION: ClassVar[str] = "2025-04-01-preview"
     FIRST_WITH_RESPONSES: ClassVar[str] = "2025-03-01"
 
-    def __init__(self, name: str, settings: ProviderSettings) -> None:
-        super().__init__(name, settings)
-        path = self._base.path.lower()
-        self._v1 = path.endswith("/openai/v1") or "/openai/v1/" in path
-        self._inference = path.endswith("/models") or path.endswith("/models/chat/completions")
-        query = {key.lower(): values[-1] for key, values in parse_qs(self._base.query).items()}
-        self._version = settings.api_version or query.get("api-version", "")
+    def _home(self) -> str:
+        return ""
+
+    def _settle(self, base: Base) -> None:
+        super()._settle(base)
+        path = base.path.lower()
+        self._v1 = f"{path}/".startswith("/openai/v1/")
+        self._inference = f"{path}/".startswith("/models/")
+        query = {key.lower(): values[-1] for key, values in parse_qs(base.query).items()}
+        self._version = self.settings.api_version or query.get("api-version", "")
+
+    def _vendor(self) -> str:
+        return "azure"
 
     def _make_credential(self) -> Credential:
         return self._key_in("api-key")
@@ -124,11 +136,12 @@ class AzureOpenAI(OpenAI):
             raise self._unsupported(operation)
         if operation == "models":
             return "/openai/v1/models" if self._v1 else self._dated("/openai/models", self.CHAT_VERSION)
-        if profile.dialect == RESPONSES:
+        if profile.dialect == RESPONSES and operation == "generate":
             return self._responses_path()
+        verb = "completions" if operation == "complete" else "chat/completions"
         if self._inference:
-            return self._dated("/models/chat/completions", self.MODELS_VERSION)
-        return self._dated(f"/openai/deployments/{safe_segment(model)}/chat/completions", self.CHAT_VERSION)
+            return self._dated(f"/models/{verb}", self.MODELS_VERSION)
+        return self._dated(f"/openai/deployments/{safe_segment(model)}/{verb}", self.CHAT_VERSION)
 
     def _responses_path(self) -> str:
         if self._v1:
@@ -139,6 +152,14 @@ class AzureOpenAI(OpenAI):
 
     def _dated(self, path: str, default: str) -> str:
         return f"{path}?api-version={quote(self._version or default, safe='')}"
+
+
+def vendor_of_host(host: str) -> str:
+    """Who runs a service, guessed from its host: ``api.groq.com`` -> groq; ``compatible`` when it tells nothing."""
+    labels = host.lower().split(".")
+    if len(labels) < 2 or labels[-1].isdigit() or ":" in host:
+        return "compatible"
+    return _VENDOR_OF_DOMAIN.get(".".join(labels[-2:]), labels[-2])
 
 
 def tools_need_responses(chat: Profile, request: Request | None) -> bool:
@@ -166,11 +187,3 @@ def _holds_document(request: Request | None) -> bool:
             if any(isinstance(item, Media) and item.kind == "document" for item in inner):
                 return True
     return False
-
-
-def base_of_endpoint(url: str) -> str:
-    """Cut a full endpoint URL down to its base: ``.../v1/chat/completions`` -> ``.../v1`` (T-44)."""
-    return _ENDPOINTS.sub("", url.rstrip("/")).rstrip("/")
-
-
-__all__ = ["AzureOpenAI", "Base", "OpenAI", "OpenAICompatible", "base_of_endpoint", "tools_need_responses"]

@@ -1,0 +1,82 @@
+"""Fitting: a request in the conversation model is put into the terms of one target.
+
+Between two dialects ``fit`` runs before ``write_request``, so that a writer only spells. It repairs
+what a target would refuse, names what it drops, and refuses what cannot be carried without changing
+its meaning. Everything lost is in the receipt (the translation receipt, N1). It is pure: the same
+request, profile and names give the same result, so that prefixes stay the same from turn to turn
+(T14), and the client's request is never changed.
+
+One concern, one module: ``tools`` and ``names``, ``choice``, ``reasoning``, ``knobs``, ``content``
+with ``foreign`` and ``media``, ``placement``, ``history``, ``output``. On the answer's way back
+``restore`` gives the client its tools again and ``stops`` cuts text at stop sequences. This package
+must not know any wire's fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dragoman.language.failures import Refused
+from dragoman.language.fitting.choice import fit_choice
+from dragoman.language.fitting.content import fit_content
+from dragoman.language.fitting.draft import Draft
+from dragoman.language.fitting.foreign import foreign, note_foreign
+from dragoman.language.fitting.history import fit_history, fit_prefill
+from dragoman.language.fitting.knobs import fit_sampling, fit_user
+from dragoman.language.fitting.media import move_result_media
+from dragoman.language.fitting.names import Original, ToolNames
+from dragoman.language.fitting.output import fit_output
+from dragoman.language.fitting.placement import fit_placement
+from dragoman.language.fitting.reasoning import fit_reasoning, fit_signed_turn, fit_tools_with_reasoning
+from dragoman.language.fitting.restore import Restorer
+from dragoman.language.fitting.stops import StopCutter
+from dragoman.language.fitting.tools import fit_tools
+from dragoman.language.ir import Request
+from dragoman.language.losses import Receipt
+from dragoman.language.profiles import Profile
+
+__all__ = ["Fitted", "Original", "Restorer", "StopCutter", "ToolNames", "fit", "foreign"]
+
+
+@dataclass(slots=True)
+class Fitted:
+    """A request in the target's terms.
+
+    ``names`` goes to a Restorer unless ``names.empty``; ``cut_stops`` to a StopCutter unless empty.
+    """
+
+    request: Request
+    names: ToolNames = field(default_factory=ToolNames)
+    cut_stops: list[str] = field(default_factory=list)
+
+
+def fit(request: Request, profile: Profile, receipt: Receipt) -> Fitted:
+    """Put a request into the terms of the target; losses go to the receipt.
+
+    A request of the target's own dialect is returned as it is. Raises Refused, with the path in the
+    client's terms, for what cannot be carried. The cost is linear in the number of parts.
+    """
+    if request.dialect == profile.dialect:
+        return Fitted(request)
+    if request.previous:
+        raise Refused(
+            "previous_response_id",
+            "previous_response_not_found: the target cannot continue a response that another provider stored",
+        )
+    draft = Draft(request, profile, receipt)
+    fit_tools(draft)
+    fit_reasoning(draft)
+    fit_choice(draft)
+    fit_tools_with_reasoning(draft)
+    fit_content(draft)
+    fit_placement(draft)
+    fit_history(draft)
+    fit_prefill(draft)
+    if draft.result_media:
+        move_result_media(draft)
+    fit_signed_turn(draft)
+    fit_sampling(draft)
+    fit_user(draft)
+    fit_output(draft)
+    note_foreign(draft)
+    return Fitted(draft.request, draft.names, draft.cut_stops)

@@ -1,0 +1,81 @@
+"""Images, documents, sound and film: where the target takes them, in the form it takes, or refused.
+
+Nothing vanishes: what a target cannot take is refused before any call (R16, R18), text documents
+become text, and media in tool results moves right behind the results where they take only text
+(R17). Nothing is fetched here. This module must not know any wire's fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dragoman.language.failures import Refused
+from dragoman.language.fitting.draft import Draft
+from dragoman.language.ir import Media, Message, Part, Role, Text, ToolResult
+
+_OPENAI = frozenset({"openai_chat", "openai_responses"})
+
+
+def fit_media(draft: Draft, media: Media, role: Role, path: str) -> Part:
+    """The part as the target takes it. Raises Refused for what it cannot take at all."""
+    profile = draft.profile
+    if role == "assistant" and profile.dialect != "gemini":
+        return draft.drop(path, f"the target takes no {media.kind} in an answer of the past")
+    taken = profile.media.get(media.kind, frozenset())
+    if media.source == "file":
+        return _fit_file(draft, media, path)
+    if media.source == "url" and not _reachable(draft, media.value):
+        raise Refused(path, f"this {media.kind} lies where only {draft.source.dialect} can reach it")
+    if media.source in taken:
+        return media
+    if media.source == "text":
+        draft.receipt.note(path, "approximated", "a text document goes out as text")
+        return Text(f"Title: {media.name}\n\n{media.value}" if media.name else media.value, extras=media.extras)
+    if not taken:
+        raise Refused(path, f"the target takes no {media.kind}")
+    raise Refused(
+        path, f"the target takes no {media.kind} given as {media.source}, only as {' or '.join(sorted(taken))}"
+    )
+
+
+def move_result_media(draft: Draft) -> None:
+    """Move media out of tool results into a user turn right behind all results of the turn."""
+    moved: list[Message] = []
+    waiting: list[Part] = []
+    for message in draft.request.messages:
+        if message.role != "tool":
+            if waiting:
+                moved.append(Message("user", waiting))
+                waiting = []
+            moved.append(message)
+            continue
+        parts = [_without_media(part, waiting) for part in message.parts]
+        moved.append(replace(message, parts=parts) if parts != message.parts else message)
+    if waiting:
+        moved.append(Message("user", waiting))
+    draft.request.messages = moved
+
+
+def _without_media(part: Part, waiting: list[Part]) -> Part:
+    """The result with a text in place of its media, which joins ``waiting`` behind a label."""
+    if not isinstance(part, ToolResult) or not any(isinstance(inner, Media) for inner in part.content):
+        return part
+    content: list[Part] = []
+    for inner in part.content:
+        if isinstance(inner, Media):
+            content.append(Text(f"[{inner.kind} below]"))
+            waiting += (Text(f"[{inner.kind} of tool call {part.call_id}]"), inner)
+        else:
+            content.append(inner)
+    return replace(part, content=content)
+
+
+def _fit_file(draft: Draft, media: Media, path: str) -> Part:
+    same_house = draft.source.dialect in _OPENAI and draft.profile.dialect in _OPENAI
+    if same_house and draft.profile.media.get(media.kind):
+        return media
+    raise Refused(path, f"the file {media.value} is stored with another provider")
+
+
+def _reachable(draft: Draft, url: str) -> bool:
+    return draft.profile.dialect == "gemini" or url[:8].lower().startswith(("http://", "https://", "data:"))

@@ -1,0 +1,1 @@
+"""What the house tells about itself: logs, for now."""

@@ -1,0 +1,119 @@
+"""Keepsakes: what a provider wants to see again and the client's dialect has no room for (trap T05).
+
+Gemini's ``thoughtSignature`` on a call, OpenAI's encrypted reasoning and Anthropic's signed thoughts
+before a call are kept by (owner, call id) while the answer passes by, and put back when the client's
+next turn names the call. A miss costs the reasoning of one turn, never an error. It must not know
+any wire's fields: it keeps whatever extras a part has.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from dragoman.language.events import Event, PartDelta, PartEnded, PartStarted
+from dragoman.language.ir import Extras, Message, Part, Reasoning, Request, ToolCall, merge_extras
+from dragoman.language.losses import Receipt
+from dragoman.language.wire import encode
+from dragoman.relay.shelf import Shelf
+
+LIFE = 6 * 3600.0
+ENTRIES = 50_000
+ROOM = 64 * 1024 * 1024
+MAX_ONE = 1024 * 1024
+"""Bytes one keepsake may take."""
+
+
+@dataclass(slots=True)
+class Keepsake:
+    """Extras of one call, and the thoughts that came before it."""
+
+    extras: Extras
+    thoughts: list[Reasoning]
+
+
+class Keepsakes:
+    """The store of all owners."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._shelf: Shelf[Keepsake] = Shelf(entries=ENTRIES, size=ROOM, life=LIFE, clock=clock)
+
+    def __len__(self) -> int:
+        return len(self._shelf)
+
+    def keep(self, owner: str, call_id: str, keepsake: Keepsake) -> None:
+        """Keep one, unless there is nothing in it that could be lost."""
+        if not call_id or not (_meaningful(keepsake.extras) or any(_meaningful(t.extras) for t in keepsake.thoughts)):
+            return
+        size = 200 + len(encode(keepsake.extras))
+        size += sum(100 + len(thought.text) + len(encode(thought.extras)) for thought in keepsake.thoughts)
+        if size <= MAX_ONE:
+            self._shelf.put((owner, call_id), keepsake, size)
+
+    def restore(self, owner: str, request: Request, receipt: Receipt) -> None:
+        """Put back into the request's history what is kept for its calls. Changes the request."""
+        if not len(self._shelf):
+            return
+        for at, message in enumerate(request.messages):
+            if message.role == "assistant" and any(isinstance(part, ToolCall) for part in message.parts):
+                request.messages[at] = self._restored(owner, message, at, receipt)
+
+    def _restored(self, owner: str, message: Message, at: int, receipt: Receipt) -> Message:
+        parts: list[Part] = []
+        changed = False
+        thought = any(isinstance(part, Reasoning) for part in message.parts)
+        for part in message.parts:
+            kept = self._shelf.take((owner, part.id)) if isinstance(part, ToolCall) else None
+            if kept is None or not isinstance(part, ToolCall):
+                parts.append(part)
+                continue
+            if kept.thoughts and not thought:
+                first = not any(isinstance(other, ToolCall) for other in parts)
+                # Thoughts before the first call came before the words too.
+                parts[0 if first else len(parts) : 0 if first else len(parts)] = kept.thoughts
+            parts.append(replace(part, extras=merge_extras(kept.extras, part.extras)))
+            changed = True
+        if not changed:
+            return message
+        receipt.note(f"messages[{at}]", "restored", "what the provider had attached to its tool calls was put back")
+        return replace(message, parts=parts)
+
+
+def _meaningful(extras: Extras) -> bool:
+    return any(not name.startswith("~") for fields in extras.values() for name in fields)
+
+
+@dataclass(slots=True)
+class _Open:
+    part: Reasoning | ToolCall
+    pieces: list[str] = field(default_factory=list)
+
+
+class Collector:
+    """Watches the events of one answer and keeps what its calls will need."""
+
+    def __init__(self, keepsakes: Keepsakes, owner: str) -> None:
+        self._keepsakes = keepsakes
+        self._owner = owner
+        self._open: dict[int, _Open] = {}
+        self._thoughts: list[Reasoning] = []
+
+    def add(self, event: Event) -> None:
+        """Take one event."""
+        if isinstance(event, PartDelta):
+            if event.index in self._open:
+                self._open[event.index].pieces.append(event.text)
+        elif isinstance(event, PartStarted):
+            if isinstance(event.part, Reasoning | ToolCall):
+                self._open[event.index] = _Open(event.part)
+        elif isinstance(event, PartEnded) and event.index in self._open:
+            self._ended(self._open.pop(event.index), event.extras)
+
+    def _ended(self, opened: _Open, extras: Extras) -> None:
+        whole = merge_extras(opened.part.extras, extras)
+        if isinstance(opened.part, Reasoning):
+            self._thoughts.append(replace(opened.part, text=opened.part.text + "".join(opened.pieces), extras=whole))
+            return
+        self._keepsakes.keep(self._owner, opened.part.id, Keepsake(whole, self._thoughts))
+        self._thoughts = []

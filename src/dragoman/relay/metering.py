@@ -1,0 +1,218 @@
+"""The meter of one call: sees its events pass, knows its usage, and says one line when it is over.
+
+Usage a provider does not report is estimated and marked as such (trap U06). What a ledger will book
+is the ``Record``; whoever wants it gives a ``Sink``. It must not know any dialect.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import structlog
+
+from dragoman.language.events import (
+    Event,
+    Failed,
+    Finished,
+    PartDelta,
+    PartStarted,
+    Started,
+    UsageReported,
+)
+from dragoman.language.failures import Failure
+from dragoman.language.ir import Json, Reasoning, Refusal, Response, Text, ToolCall, Usage
+from dragoman.language.losses import Receipt
+
+BYTES_PER_TOKEN = 4
+"""A rough measure that needs no tokeniser on the hot path; JSON syntax outweighs dense scripts."""
+
+Outcome = Literal["answered", "failed", "refused", "left"]
+
+
+@dataclass(slots=True)
+class Record:
+    """What is known of one call when it is over. Times are in seconds; ``first_byte`` counts from the start."""
+
+    request_id: str = ""
+    surface: str = ""
+    owner: str = ""
+    asked_model: str = ""
+    provider: str = ""
+    upstream_model: str = ""
+    dialect: str = ""
+    stream: bool = False
+    short_cut: bool = False
+    outcome: Outcome = "answered"
+    status: int = 0
+    upstream_status: int = 0
+    upstream_request_id: str = ""
+    failure: Failure | None = None
+    finish: str = ""
+    usage: Usage = field(default_factory=Usage)
+    seconds: float = 0.0
+    first_byte: float | None = None
+    receipt: Receipt = field(default_factory=Receipt)
+
+
+Sink = Callable[[Record], None]
+"""Takes the record of a call that is over. Must not block."""
+
+
+def estimated_tokens(size: int) -> int:
+    """Tokens that so many bytes of request or text come to, at least 1."""
+    return max(1, size // BYTES_PER_TOKEN)
+
+
+class Meter:
+    """Counts one call. ``close`` is called once, whatever happened, and hands the record to the sinks."""
+
+    __slots__ = ("_began", "_characters", "_clock", "_ended", "_request_size", "record")
+
+    def __init__(self, record: Record, request_size: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.record = record
+        self._clock = clock
+        self._began = clock()
+        self._characters = 0
+        self._ended = False
+        self._request_size = request_size
+
+    def add(self, event: Event) -> None:
+        """Take one event."""
+        kind = type(event)
+        if kind is PartDelta:
+            self._characters += len(event.text)  # type: ignore[union-attr]
+        elif isinstance(event, UsageReported):
+            self.record.usage = self.record.usage.merged(event.usage)
+        elif isinstance(event, Started):
+            self.record.upstream_model = event.model or self.record.upstream_model
+        elif isinstance(event, PartStarted):
+            self._characters += _length(event.part)
+        elif isinstance(event, Finished):
+            self.record.finish = event.finishes[0].reason if event.finishes else ""
+            self._ended = True
+        elif isinstance(event, Failed):
+            self.failed(event.failure)
+
+    def whole(self, response: Response) -> None:
+        """Take a whole answer."""
+        self.record.upstream_model = response.model or self.record.upstream_model
+        self.record.usage = self.record.usage.merged(response.usage)
+        self.record.finish = response.finish.reason
+        self._characters += sum(_length(part) for choice in response.choices for part in choice.parts)
+        self._ended = True
+
+    def completion(self, body: Json) -> None:
+        """Take (a piece of) a text completion, which no dialect reads: its usage, and that it answered."""
+        usage = body.get("usage") if isinstance(body, dict) else None
+        if isinstance(usage, dict):
+            self.record.usage = self.record.usage.merged(_completion_usage(usage))
+            self._ended = True
+
+    def first_byte(self) -> None:
+        """The first byte of content is on its way to the client."""
+        if self.record.first_byte is None:
+            self.record.first_byte = self._clock() - self._began
+
+    def failed(self, failure: Failure) -> None:
+        """The call broke. A failure after the answer had ended is noted and changes nothing."""
+        if self.record.failure is None:
+            self.record.failure = failure
+        if not self._ended:
+            self.record.outcome = "failed" if self.record.provider else "refused"
+
+    def left(self) -> None:
+        """The client hung up. One that leaves with its whole answer was answered."""
+        if not self._ended:
+            self.record.outcome = "left"
+            self.record.status = 499
+
+    @property
+    def input_estimate(self) -> int:
+        """Tokens the request probably holds."""
+        return estimated_tokens(self._request_size)
+
+    def close(self, sinks: Iterable[Sink]) -> None:
+        """The call is over: complete the record and hand it on."""
+        self.record.seconds = self._clock() - self._began
+        self._estimate_missing()
+        for sink in sinks:
+            sink(self.record)
+
+    def _estimate_missing(self) -> None:
+        """Book an estimate where the provider reported nothing although it was asked."""
+        record = self.record
+        if record.outcome in ("failed", "refused") and not self._characters:
+            return
+        usage = record.usage
+        if record.upstream_status != 200 or (usage.input is not None and usage.output is not None):
+            return
+        estimate = Usage(
+            input=self.input_estimate if usage.input is None else None,
+            output=estimated_tokens(self._characters) if usage.output is None else None,
+            estimated=True,
+        )
+        record.usage = usage.merged(estimate)
+
+
+def _length(part: object) -> int:
+    if isinstance(part, Text | Refusal | Reasoning):
+        return len(part.text)
+    return len(part.name) + len(part.arguments) if isinstance(part, ToolCall) else 0
+
+
+def _completion_usage(usage: dict[str, Json]) -> Usage:
+    prompt, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    details = usage.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, dict) else None
+    fresh = prompt - cached if isinstance(prompt, int) and isinstance(cached, int) else prompt
+    return Usage(
+        input=fresh if isinstance(fresh, int) else None,
+        cache_read=cached if isinstance(cached, int) else None,
+        output=output if isinstance(output, int) else None,
+    )
+
+
+_log = structlog.get_logger("dragoman.calls")
+
+
+def log_line(record: Record) -> dict[str, Any]:
+    """The record as the fields of one structured log line: no words of the conversation, no credential."""
+    usage = record.usage
+    line: dict[str, Any] = {
+        "request_id": record.request_id,
+        "surface": record.surface,
+        "outcome": record.outcome,
+        "status": record.status,
+        "model": record.asked_model,
+        "provider": record.provider,
+        "upstream_model": record.upstream_model,
+        "dialect": record.dialect,
+        "stream": record.stream,
+        "short_cut": record.short_cut,
+        "ms": round(record.seconds * 1000, 1),
+        "first_byte_ms": None if record.first_byte is None else round(record.first_byte * 1000, 1),
+        "finish": record.finish,
+        "input_tokens": usage.input,
+        "cache_read_tokens": usage.cache_read,
+        "cache_write_tokens": usage.cache_write,
+        "output_tokens": usage.output,
+        "reasoning_tokens": usage.reasoning,
+        "usage_estimated": usage.estimated,
+    }
+    if record.failure is not None:
+        line["failure"] = record.failure.kind
+        line["failure_code"] = record.failure.code
+        line["upstream_status"] = record.upstream_status
+    if record.upstream_request_id:
+        line["upstream_request_id"] = record.upstream_request_id
+    if record.receipt.losses:
+        line["receipt"] = [f"{loss.what} {loss.path}: {loss.why}" for loss in record.receipt.losses]
+    return {key: value for key, value in line.items() if value not in (None, "")}
+
+
+def log_record(record: Record) -> None:
+    """The default sink: one line per call."""
+    _log.info("call", **log_line(record))

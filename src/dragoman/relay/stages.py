@@ -1,0 +1,114 @@
+"""Stages: what changes the events of an answer between reader and writer.
+
+A stage takes the events of one read and returns those to write instead. It must not know any wire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+from dragoman.language.events import Event, Failed, Finished, PartDelta, PartEnded, PartStarted
+from dragoman.language.ir import Finish, Reasoning, Text, ToolCall
+
+Stage = Callable[[list[Event]], list[Event]]
+
+LABEL = "[Thinking] "
+"""Stands before thoughts that are shown as text."""
+
+
+class Passing(Protocol):
+    """What fitting gives to undo its work: one event in, the events to pass on out."""
+
+    def pass_event(self, event: Event) -> list[Event]: ...
+
+
+class Cutting(Passing, Protocol):
+    """The same for stop sequences; ``done`` once the rest of the answer does not matter."""
+
+    @property
+    def done(self) -> bool: ...
+
+
+def each(passing: Passing) -> Stage:
+    """A stage of one that takes events singly."""
+    pass_event = passing.pass_event
+
+    def stage(events: list[Event]) -> list[Event]:
+        return [passed for event in events for passed in pass_event(event)]
+
+    return stage
+
+
+class Cut:
+    """Ends the answer where a stop sequence cut it, instead of waiting for the provider to finish."""
+
+    def __init__(self, cutter: Cutting) -> None:
+        self._cutter = cutter
+        self._open: set[int] = set()
+        self._choices = 1
+        self._over = False
+
+    def __call__(self, events: list[Event]) -> list[Event]:
+        out: list[Event] = []
+        for event in events:
+            if self._over:
+                break
+            for passed in self._cutter.pass_event(event):
+                self._note(passed)
+                out.append(passed)
+            if not self._over and self._cutter.done and not isinstance(event, Finished | Failed):
+                out += self._ending()
+        return out
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, PartStarted):
+            self._open.add(event.index)
+            self._choices = max(self._choices, event.choice + 1)
+        elif isinstance(event, PartEnded):
+            self._open.discard(event.index)
+        elif isinstance(event, Finished | Failed):
+            self._over = True
+
+    def _ending(self) -> list[Event]:
+        self._over = True
+        events: list[Event] = [*map(PartEnded, sorted(self._open)), Finished([Finish("end")] * self._choices)]
+        return [passed for event in events for passed in self._cutter.pass_event(event)]
+
+
+class ReasoningShown:
+    """Shows thoughts as labelled text, or not at all, for clients that cannot take them."""
+
+    def __init__(self, *, as_text: bool) -> None:
+        self._as_text = as_text
+        self._thoughts: set[int] = set()
+
+    def __call__(self, events: list[Event]) -> list[Event]:
+        out: list[Event] = []
+        for event in events:
+            if isinstance(event, PartStarted) and isinstance(event.part, Reasoning):
+                self._thoughts.add(event.index)
+                if self._as_text:
+                    out += [replace(event, part=Text("")), PartDelta(event.index, LABEL + event.part.text)]
+            elif isinstance(event, PartDelta | PartEnded) and event.index in self._thoughts:
+                if self._as_text:
+                    out.append(replace(event, extras={}) if isinstance(event, PartEnded) else event)
+            else:
+                out.append(event)
+        return out
+
+
+class Named:
+    """Gives an id to calls that came without one, so that every client can answer them."""
+
+    def __init__(self, seed: str) -> None:
+        self._seed = seed
+        self._count = 0
+
+    def __call__(self, events: list[Event]) -> list[Event]:
+        for at, event in enumerate(events):
+            if type(event) is PartStarted and isinstance(event.part, ToolCall) and not event.part.id:
+                events[at] = replace(event, part=replace(event.part, id=f"call_{self._seed}{self._count}"))
+                self._count += 1
+        return events

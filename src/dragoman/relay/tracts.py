@@ -1,0 +1,362 @@
+"""The ways an answer's stream can take from the provider to the client: bytes in, bytes out.
+
+``LongWay`` reads events and writes them in the client's dialect. ``ShortCut`` lets the bytes of the
+same dialect pass while the reader meters beside them. ``RawWay`` passes a wire that no dialect reads.
+None of them does I/O. They must not know providers or servers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from dragoman.language.events import Event, Failed, Finished, PartDelta, PartStarted, Started
+from dragoman.language.failures import Failure
+from dragoman.language.registry import DIALECTS
+from dragoman.language.sse import EventTooLarge, SseParser
+from dragoman.language.streams import Asked, StreamReader, StreamWriter
+from dragoman.language.wire import decode, encode
+from dragoman.relay.frames import ModelName, RawFrames, data_of
+from dragoman.relay.metering import Meter
+from dragoman.relay.stages import Stage
+
+Cleaner = Callable[[Failure], Failure]
+Watcher = Callable[[Event], None]
+MODEL_PATHS: dict[str, tuple[tuple[str, ...], bool]] = {
+    "anthropic": (("message", "model"), True),
+    "openai_chat": (("model",), False),
+    "openai_responses": (("response", "model"), False),
+    "gemini": (("modelVersion",), False),
+}
+"""Where the model's name stands in a streamed payload, and whether in one frame only."""
+
+TERMINATORS = {"openai_chat": b"data: [DONE]\n\n"}
+"""What a client waits for although its dialect's last event is out."""
+
+
+class Tract(Protocol):
+    """One answer's way.
+
+    ``ended``: the client has its last byte. ``early_failure``: the answer broke before any content
+    was written, so that a true status can still be given; its bytes are to be thrown away.
+    ``aligned``: a ping may stand here. ``lively``: the last bytes fed said something.
+    """
+
+    @property
+    def ended(self) -> bool: ...
+    @property
+    def early_failure(self) -> Failure | None: ...
+    @property
+    def lively(self) -> bool: ...
+    @property
+    def aligned(self) -> bool: ...
+    def feed(self, chunk: bytes) -> bytes: ...
+    def close(self) -> bytes: ...
+    def fail(self, failure: Failure) -> bytes: ...
+    def ping(self) -> bytes: ...
+
+
+class LongWay:
+    """Between two dialects, or between two wordings of one. ``ending`` has the last word on the last bytes."""
+
+    aligned = True
+
+    def __init__(
+        self,
+        reader: StreamReader,
+        writer: StreamWriter,
+        meter: Meter,
+        clean: Cleaner,
+        stages: Sequence[Stage] = (),
+        watchers: Sequence[Watcher] = (),
+        ending: Callable[[bytes], bytes] | None = None,
+    ) -> None:
+        self._ending = ending
+        self._reader = reader
+        self._writer = writer
+        self._meter = meter
+        self._clean = clean
+        self._stages = stages
+        self._watchers = watchers
+        self._said = False
+        self.ended = False
+        self.early_failure: Failure | None = None
+        self.lively = False
+
+    def feed(self, chunk: bytes) -> bytes:
+        events = self._reader.feed(chunk)
+        self.lively = bool(events)
+        return self._written(events) if events else b""
+
+    def close(self) -> bytes:
+        return self._written(self._reader.close())
+
+    def fail(self, failure: Failure) -> bytes:
+        return self._written(self._reader.fail(failure))
+
+    def ping(self) -> bytes:
+        return self._writer.ping()
+
+    def _written(self, events: list[Event]) -> bytes:
+        for stage in self._stages:
+            events = stage(events)
+        out: list[bytes] = []
+        for event in events:
+            if self.ended:
+                break
+            if type(event) is not PartDelta:
+                event = self._seen(event)
+            self._meter.add(event)
+            for watcher in self._watchers:
+                watcher(event)
+            out.append(self._writer.write(event))
+        if self.ended and self._ending is not None:
+            return self._ending(b"".join(out))
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def _seen(self, event: Event) -> Event:
+        if isinstance(event, Failed):
+            event = Failed(self._clean(event.failure))
+            if not self._said:
+                self.early_failure = event.failure
+            self.ended = True
+        elif isinstance(event, Finished):
+            self.ended = True
+        elif isinstance(event, PartStarted):
+            self._said = True
+        return event
+
+
+class ShortCut:
+    """Within one dialect: original bytes, event by event, with the reader beside.
+
+    Changed are only the model's name, and the usage chunk a Chat client did not ask for.
+    """
+
+    def __init__(
+        self,
+        dialect: str,
+        asked: Asked,
+        meter: Meter,
+        clean: Cleaner,
+        *,
+        hide_usage: bool = False,
+        watchers: Sequence[Watcher] = (),
+    ) -> None:
+        path, once = MODEL_PATHS[dialect]
+        self._dialect = dialect
+        self._asked = asked
+        self._reader = DIALECTS[dialect].StreamReader()
+        self._meter = meter
+        self._clean = clean
+        self._watchers = watchers
+        self._frames = RawFrames()
+        self._model = ModelName(path, asked.model, encode(asked.model), once=once)
+        self._hide_usage = hide_usage
+        self._started: Started | None = None
+        self._said = False
+        self._terminated = dialect not in TERMINATORS
+        self._end = b"\n\n"
+        self.ended = False
+        self.early_failure: Failure | None = None
+        self.lively = False
+
+    @property
+    def aligned(self) -> bool:
+        return self._frames.aligned and self._end[-2:] in (b"\n\n", b"\r\n")
+
+    def feed(self, chunk: bytes) -> bytes:
+        events = self._reader.feed(chunk)
+        self.lively = bool(events)
+        for event in events:
+            self._see(event)
+        if not self._terminated and b"[DONE]" in chunk:
+            self._terminated = True
+        if self._model.settled and not self._hide_usage and self._frames.aligned:
+            self._end = chunk[-2:]
+            return chunk
+        try:
+            return b"".join([self._frame(frame) for frame in self._frames.feed(chunk)])
+        except EventTooLarge as error:
+            return self.fail(Failure("server", str(error)))
+
+    def close(self) -> bytes:
+        was_over = self._reader.ended
+        out = self._frame(self._frames.rest())
+        if out and not out.endswith(b"\n\n"):
+            out += b"\n\n"
+        events = self._reader.close()
+        for event in events:
+            self._see(event)
+        if events and isinstance(events[-1], Failed) and not was_over:
+            return out + self._broken(events[-1].failure)
+        self.ended = True
+        if not self._terminated:
+            out += TERMINATORS[self._dialect]
+        return out
+
+    def fail(self, failure: Failure) -> bytes:
+        self._frames.rest()
+        if self._reader.ended:
+            self.ended = True
+            return b"" if self._terminated else TERMINATORS[self._dialect]
+        for event in self._reader.fail(failure):
+            self._see(event)
+        return self._broken(failure)
+
+    def ping(self) -> bytes:
+        return DIALECTS[self._dialect].StreamWriter(self._asked).ping()
+
+    def _see(self, event: Event) -> None:
+        if type(event) is PartDelta:
+            pass
+        elif isinstance(event, Failed):
+            event = Failed(self._clean(event.failure))
+            if not self._said:
+                self.early_failure = event.failure
+        elif isinstance(event, PartStarted):
+            self._said = True
+        elif isinstance(event, Started):
+            self._started = event
+        self._meter.add(event)
+        for watcher in self._watchers:
+            watcher(event)
+
+    def _frame(self, frame: bytes) -> bytes:
+        if not frame:
+            return frame
+        if self._hide_usage and b'"usage"' in frame and b'"usage":null' not in frame and _only_usage(frame):
+            return b""
+        return self._model.frame(frame)
+
+    def _broken(self, failure: Failure) -> bytes:
+        """The dialect's error, where the provider's own bytes stop."""
+        self.ended = True
+        writer = DIALECTS[self._dialect].StreamWriter(self._asked)
+        if self._started is not None:
+            writer.write(self._started)
+        return writer.write(Failed(self._clean(failure)))
+
+
+def _only_usage(frame: bytes) -> bool:
+    """Whether a Chat frame is the extra one that carries usage and no choice."""
+    try:
+        payload = decode(data_of(frame))
+    except ValueError:
+        return False
+    return isinstance(payload, dict) and payload.get("choices") == [] and isinstance(payload.get("usage"), dict)
+
+
+class RawWay:
+    """Text completions, which no dialect reads: bytes pass; usage is picked up on the way."""
+
+    def __init__(self, model: str, meter: Meter, clean: Cleaner, *, hide_usage: bool = False) -> None:
+        self._frames = RawFrames()
+        self._model = ModelName(("model",), model, encode(model), once=False)
+        self._meter = meter
+        self._clean = clean
+        self._hide_usage = hide_usage
+        self._done = False
+        self._finished = False
+        self._said = False
+        self.ended = False
+        self.early_failure: Failure | None = None
+        self.lively = False
+
+    @property
+    def aligned(self) -> bool:
+        return self._frames.aligned
+
+    def feed(self, chunk: bytes) -> bytes:
+        try:
+            frames = self._frames.feed(chunk)
+        except EventTooLarge as error:
+            return self.fail(Failure("server", str(error)))
+        self.lively = bool(frames)
+        return b"".join([self._frame(frame) for frame in frames])
+
+    def close(self) -> bytes:
+        out = self._frame(self._frames.rest())
+        self.ended = True
+        if self._done:
+            return out
+        if not self._finished:
+            return out + self.fail(Failure("server", "the upstream closed the stream before its end"))
+        return out + TERMINATORS["openai_chat"]
+
+    def fail(self, failure: Failure) -> bytes:
+        failure = self._clean(failure)
+        self.ended = True
+        self._meter.failed(failure)
+        if not self._said:
+            self.early_failure = failure
+        _, body = DIALECTS["openai_chat"].write_failure(failure)
+        return b"data: " + encode(body) + b"\n\n"
+
+    def ping(self) -> bytes:
+        return b": ping\n\n"
+
+    def _frame(self, frame: bytes) -> bytes:
+        if b"[DONE]" in frame:
+            self._done = True
+            return frame
+        self._said = self._said or b'"choices"' in frame
+        if b'"finish_reason":null' not in frame and b'"finish_reason"' in frame:
+            self._finished = self._finished or _finishes(frame)
+        if b'"usage"' in frame and b'"usage":null' not in frame:
+            self._meter.completion(decode(data_of(frame)))
+            if self._hide_usage and _only_usage(frame):
+                return b""
+        return self._model.frame(frame) if frame else frame
+
+
+_FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
+
+
+def _finishes(frame: bytes) -> bool:
+    return _FINISH.search(frame) is not None
+
+
+class JsonArray:
+    """Wraps a tract whose client wants one JSON array instead of an event stream (Gemini without ``alt=sse``)."""
+
+    aligned = True
+
+    def __init__(self, inner: Tract) -> None:
+        self._inner = inner
+        self._parser = SseParser()
+        self._count = 0
+
+    @property
+    def ended(self) -> bool:
+        return self._inner.ended
+
+    @property
+    def early_failure(self) -> Failure | None:
+        return self._inner.early_failure
+
+    @property
+    def lively(self) -> bool:
+        return self._inner.lively
+
+    def feed(self, chunk: bytes) -> bytes:
+        return self._elements(self._inner.feed(chunk))
+
+    def close(self) -> bytes:
+        return self._elements(self._inner.close())
+
+    def fail(self, failure: Failure) -> bytes:
+        return self._elements(self._inner.fail(failure))
+
+    def ping(self) -> bytes:
+        return b"\n"
+
+    def _elements(self, data: bytes) -> bytes:
+        out = b""
+        for event in self._parser.feed(data):
+            out += (b",\r\n" if self._count else b"[") + event.data
+            self._count += 1
+        if self.ended:
+            out += b"]" if self._count else b"[]"
+        return out

@@ -1,0 +1,32 @@
+"""The kinds of provider, by name. To add one: a small class, then its line in PROVIDERS."""
+
+from __future__ import annotations
+
+from dragoman.settings.model import Settings
+from dragoman.upstream.calls import Operation, UpstreamCall
+from dragoman.upstream.providers.anthropic import Anthropic
+from dragoman.upstream.providers.base import Provider
+from dragoman.upstream.providers.google import Gemini, Vertex
+from dragoman.upstream.providers.openai_like import AzureOpenAI, OpenAI, OpenAICompatible
+from dragoman.upstream.providers.sim import SimProvider
+
+PROVIDERS: dict[str, type[Provider]] = {
+    "openai": OpenAI,
+    "openai_compatible": OpenAICompatible,
+    "azure_openai": AzureOpenAI,
+    "anthropic": Anthropic,
+    "gemini": Gemini,
+    "vertex": Vertex,
+    "sim": SimProvider,
+}
+
+
+def make_providers(settings: Settings) -> dict[str, Provider]:
+    """Every configured provider by name. Raises ConfigError for an address that is not allowed."""
+    return {
+        name: PROVIDERS[said.kind](name, said.model_copy(update={"families": settings.models.families | said.families}))
+        for name, said in settings.providers.items()
+    }
+
+
+__all__ = ["PROVIDERS", "Operation", "Provider", "SimProvider", "UpstreamCall", "make_providers"]

@@ -1,0 +1,1 @@
+"""Real client libraries through the running gateway."""
