@@ -70,7 +70,9 @@ def test_R25_snake_case_integers_and_single_values_are_read() -> None:
     body = {
         "contents": {"parts": {"text": "hi"}},
         "system_instruction": {"parts": [{"text": "be brief"}]},
-        "tools": [{"function_declarations": [{"name": "f", "parameters": {"type": 6, "properties": {"a": {"type": 1}}}}]}],
+        "tools": [
+            {"function_declarations": [{"name": "f", "parameters": {"type": 6, "properties": {"a": {"type": 1}}}}]}
+        ],
         "tool_config": {"function_calling_config": {"mode": 2, "allowed_function_names": ["f"]}},
         "generation_config": {"max_output_tokens": "100", "top_k": 40.0, "stop_sequences": ["x"]},
     }
@@ -219,7 +221,7 @@ def test_R05_an_unanswered_call_of_an_older_turn_is_not_paired() -> None:
 def test_R26_responses_become_text_and_a_flag_and_come_back(value: Any, text: str, is_error: bool) -> None:
     body = {"contents": [model(call("f", "1")), user(response("f", value, "1"))]}
     if value is None:
-        del body["contents"][1]["parts"][0]["functionResponse"]["response"]  # type: ignore[attr-defined]
+        del body["contents"][1]["parts"][0]["functionResponse"]["response"]
     request = read(body)
     [result] = request.messages[1].parts
     assert isinstance(result, ToolResult)
@@ -291,7 +293,9 @@ def test_R01_a_turn_of_text_and_responses_comes_back_in_its_order() -> None:
     body = {
         "contents": [
             model(call("f", "1"), call("f", "2")),
-            user({"text": "x"}, response("f", {"output": "1"}, "1"), {"text": "y"}, response("f", {"output": "2"}, "2")),
+            user(
+                {"text": "x"}, response("f", {"output": "1"}, "1"), {"text": "y"}, response("f", {"output": "2"}, "2")
+            ),
             user({"text": "z"}),
         ]
     }
@@ -390,10 +394,22 @@ def test_T02_an_envelope_gives_the_thought_back_to_its_owner() -> None:
     ("part", "media"),
     [
         ({"inlineData": {"mimeType": "audio/wav", "data": "AA"}}, Media("audio", "base64", "AA", "audio/wav")),
-        ({"fileData": {"fileUri": "gs://b/x.pdf", "mimeType": "application/pdf"}}, Media("document", "file", "gs://b/x.pdf", "application/pdf")),  # noqa: E501
-        ({"fileData": {"fileUri": "https://a.b/x.png", "mimeType": "image/png"}}, Media("image", "url", "https://a.b/x.png", "image/png")),  # noqa: E501
-        ({"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/x"}}, Media("document", "file", "https://generativelanguage.googleapis.com/v1beta/files/x")),  # noqa: E501
-        ({"fileData": {"fileUri": "https://www.youtube.com/watch?v=x"}}, Media("video", "url", "https://www.youtube.com/watch?v=x")),  # noqa: E501
+        (
+            {"fileData": {"fileUri": "gs://b/x.pdf", "mimeType": "application/pdf"}},
+            Media("document", "file", "gs://b/x.pdf", "application/pdf"),
+        ),
+        (
+            {"fileData": {"fileUri": "https://a.b/x.png", "mimeType": "image/png"}},
+            Media("image", "url", "https://a.b/x.png", "image/png"),
+        ),
+        (
+            {"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/x"}},
+            Media("document", "file", "https://generativelanguage.googleapis.com/v1beta/files/x"),
+        ),
+        (
+            {"fileData": {"fileUri": "https://www.youtube.com/watch?v=x"}},
+            Media("video", "url", "https://www.youtube.com/watch?v=x"),
+        ),
     ],
 )
 def test_R18_media_is_read_by_its_kind(part: Body, media: Media) -> None:
@@ -403,7 +419,9 @@ def test_R18_media_is_read_by_its_kind(part: Body, media: Media) -> None:
 
 
 def test_R16_an_address_without_a_type_gets_one() -> None:
-    request = foreign(Message("user", [Media("image", "url", "https://a.b/c.webp?x=1"), Media("document", "text", "words")]))
+    request = foreign(
+        Message("user", [Media("image", "url", "https://a.b/c.webp?x=1"), Media("document", "text", "words")])
+    )
     assert write(request)["contents"][0]["parts"] == [
         {"fileData": {"mimeType": "image/webp", "fileUri": "https://a.b/c.webp?x=1"}},
         {"text": "words"},
@@ -415,7 +433,10 @@ def test_R16_an_address_without_a_type_gets_one() -> None:
 
 def test_R09_schemas_go_out_whole_or_reduced() -> None:
     schema = {"$schema": "x", "type": "object", "properties": {"a": {"const": "b"}}, "additionalProperties": False}
-    request = foreign(Message("user", [Text("hi")]), tools=[Tool("f", "does", schema), Tool("g", parameters={"type": "object", "properties": {}})])  # noqa: E501
+    request = foreign(
+        Message("user", [Text("hi")]),
+        tools=[Tool("f", "does", schema), Tool("g", parameters={"type": "object", "properties": {}})],
+    )
     [entry] = write(request)["tools"]
     assert entry["functionDeclarations"][0] == {"name": "f", "description": "does", "parametersJsonSchema": schema}
     receipt = Receipt()
@@ -436,10 +457,17 @@ def test_R09_schemas_go_out_whole_or_reduced() -> None:
 
 
 def test_hosted_tools_are_opaque_and_keep_their_entries() -> None:
-    declaration = {"name": "f", "parameters": {"type": "OBJECT", "properties": {"a": {"type": "STRING", "nullable": True}}}}
+    declaration = {
+        "name": "f",
+        "parameters": {"type": "OBJECT", "properties": {"a": {"type": "STRING", "nullable": True}}},
+    }
     body = {
         "contents": [user({"text": "hi"})],
-        "tools": [{"googleSearch": {}, "functionDeclarations": [declaration]}, {"codeExecution": {}}, {"functionDeclarations": [{"name": "g"}]}],  # noqa: E501
+        "tools": [
+            {"googleSearch": {}, "functionDeclarations": [declaration]},
+            {"codeExecution": {}},
+            {"functionDeclarations": [{"name": "g"}]},
+        ],
     }
     request = read(body)
     assert [type(tool) for tool in request.tools] == [Opaque, Tool, Opaque, Tool]
@@ -521,15 +549,39 @@ def test_R15_thinking_is_read_and_comes_back(
 @pytest.mark.parametrize(
     ("setting", "facts", "config"),
     [
-        (ReasoningSetting("on", budget=2048), {"reasoning": "budget"}, {"thinkingBudget": 2048, "includeThoughts": True}),
+        (
+            ReasoningSetting("on", budget=2048),
+            {"reasoning": "budget"},
+            {"thinkingBudget": 2048, "includeThoughts": True},
+        ),
         (ReasoningSetting("adaptive"), {"reasoning": "budget"}, {"thinkingBudget": -1, "includeThoughts": True}),
         (ReasoningSetting("off"), {"reasoning": "budget", "budget_range": (512, 9000)}, {"thinkingBudget": 0}),
-        (ReasoningSetting("off"), {"reasoning": "budget", "budget_range": (128, 9000), "always_thinks": True}, {"thinkingBudget": 128}),  # noqa: E501
+        (
+            ReasoningSetting("off"),
+            {"reasoning": "budget", "budget_range": (128, 9000), "always_thinks": True},
+            {"thinkingBudget": 128},
+        ),
         (ReasoningSetting(summary="auto"), {"reasoning": "budget"}, {"includeThoughts": True}),
-        (ReasoningSetting("on", effort="high"), {"reasoning": "effort"}, {"thinkingLevel": "HIGH", "includeThoughts": True}),
-        (ReasoningSetting("on", effort="medium"), {"reasoning": "effort", "efforts": ("low", "high")}, {"thinkingLevel": "LOW", "includeThoughts": True}),  # noqa: E501
-        (ReasoningSetting("on", effort="max"), {"reasoning": "effort", "efforts": ("low", "high")}, {"thinkingLevel": "HIGH", "includeThoughts": True}),  # noqa: E501
-        (ReasoningSetting("off"), {"reasoning": "effort", "efforts": ("minimal", "high")}, {"thinkingLevel": "MINIMAL"}),
+        (
+            ReasoningSetting("on", effort="high"),
+            {"reasoning": "effort"},
+            {"thinkingLevel": "HIGH", "includeThoughts": True},
+        ),
+        (
+            ReasoningSetting("on", effort="medium"),
+            {"reasoning": "effort", "efforts": ("low", "high")},
+            {"thinkingLevel": "LOW", "includeThoughts": True},
+        ),
+        (
+            ReasoningSetting("on", effort="max"),
+            {"reasoning": "effort", "efforts": ("low", "high")},
+            {"thinkingLevel": "HIGH", "includeThoughts": True},
+        ),
+        (
+            ReasoningSetting("off"),
+            {"reasoning": "effort", "efforts": ("minimal", "high")},
+            {"thinkingLevel": "MINIMAL"},
+        ),
         (ReasoningSetting("on", budget=2048), {"reasoning": "none"}, None),
     ],
 )
@@ -599,7 +651,19 @@ def test_B03_half_characters_are_replaced() -> None:
     assert write(request)["contents"][0]["parts"] == [{"text": "a\ufffd"}]
 
 
-@pytest.mark.parametrize("name", ["gemini_cli_01", "gemini_cli_02", "gemini_cli_03", "gemini_cli_04", "gemini_cli_05", "gemini_cli_07", "sdk_genai_01", "sdk_genai_02"])  # noqa: E501
+@pytest.mark.parametrize(
+    "name",
+    [
+        "gemini_cli_01",
+        "gemini_cli_02",
+        "gemini_cli_03",
+        "gemini_cli_04",
+        "gemini_cli_05",
+        "gemini_cli_07",
+        "sdk_genai_01",
+        "sdk_genai_02",
+    ],
+)
 def test_requests_of_real_clients_come_back(name: str) -> None:
     folder = FOLDER.parents[1] / "clients" / "examples"
     if not folder.is_dir():

@@ -360,7 +360,7 @@ _OPEN_MODELS: tuple[_Row, ...] = (
         prefill="prefix",
         call_id_length=(9, 9),
         user_limit=0,
-        media={**_IMAGE, "document": frozenset({"url"}), "audio": frozenset({"base64", "url"})},
+        media={**_IMAGE, "document": frozenset({"base64", "url"}), "audio": frozenset({"base64", "url"})},
     ),
     _row(
         "claude",

@@ -40,12 +40,13 @@ class StreamReader(ABC):
 
     Subclasses implement ``_event`` (one decoded payload) and ``_end`` (the bytes ended or ``[DONE]``
     came: emit what is pending, then Finished or Failed). They emit through ``_emit``; after a
-    terminal event everything is ignored. A body that is one JSON object is given to ``_whole``.
+    terminal event everything is ignored. ``done`` tells ``_end`` that ``[DONE]`` came. A body that is one JSON object is given to ``_whole``.
     """
 
     def __init__(self) -> None:
         self.ended = False
         self.started = False
+        self.done = False
         self._out: list[Event] = []
         self._frames: SseParser | JsonArrayParser | None = None
         self._whole_body: list[bytes] | None = None
@@ -135,6 +136,7 @@ class StreamReader(ABC):
     def _payload(self, event: SseEvent) -> None:
         data = event.data
         if data[:6] == b"[DONE]":
+            self.done = True
             self._end()
             return
         try:

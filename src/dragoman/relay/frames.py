@@ -31,21 +31,15 @@ class RawFrames:
     def feed(self, chunk: bytes) -> list[bytes]:
         """Take bytes, return the whole frames they complete, blank line included."""
         joint = self._tail + chunk
-        end = max(joint.rfind(b"\n\n") + 2 if b"\n\n" in joint else 0, _after(joint, b"\n\r\n"))
-        if not end:
+        if b"\n\n" not in joint and b"\n\r\n" not in joint:
             self._hold(chunk)
             return []
-        data = b"".join(self._pieces) + chunk if self._pieces else chunk
-        end -= len(joint) - len(data)
-        self._pieces.clear()
-        self._size = 0
-        self._tail = b""
+        data = self.rest() + chunk if self._pieces else chunk
+        frames = _FRAME.findall(data) if b"\r" in data else [frame + b"\n\n" for frame in data.split(b"\n\n")[:-1]]
+        end = sum(map(len, frames))
         if end < len(data):
             self._hold(data[end:])
-        whole = data[:end]
-        if b"\r" in whole:
-            return _FRAME.findall(whole)
-        return [frame + b"\n\n" for frame in whole.split(b"\n\n")[:-1]]
+        return frames
 
     def rest(self) -> bytes:
         """What is held back, given up."""
@@ -61,11 +55,6 @@ class RawFrames:
         if self._size > MAX_EVENT:
             raise EventTooLarge(f"an event is larger than {MAX_EVENT} bytes")
         self._tail = (self._tail + piece)[-2:]
-
-
-def _after(data: bytes, mark: bytes) -> int:
-    at = data.rfind(mark)
-    return at + len(mark) if at >= 0 else 0
 
 
 def data_of(frame: bytes) -> bytes:

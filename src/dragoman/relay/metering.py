@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import structlog
-
 from dragoman.language.events import (
     Event,
     Failed,
@@ -25,6 +23,7 @@ from dragoman.language.events import (
 from dragoman.language.failures import Failure
 from dragoman.language.ir import Json, Reasoning, Refusal, Response, Text, ToolCall, Usage
 from dragoman.language.losses import Receipt
+from dragoman.observe.logs import get_logger
 
 BYTES_PER_TOKEN = 4
 """A rough measure that needs no tokeniser on the hot path; JSON syntax outweighs dense scripts."""
@@ -175,7 +174,7 @@ def _completion_usage(usage: dict[str, Json]) -> Usage:
     )
 
 
-_log = structlog.get_logger("dragoman.calls")
+_log = get_logger("calls")
 
 
 def log_line(record: Record) -> dict[str, Any]:

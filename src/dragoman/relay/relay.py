@@ -13,7 +13,6 @@ and in one record of the call. It must not know HTTP servers, wires or credentia
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ from dragoman.language.failures import Failure, Refused
 from dragoman.language.ir import Json, Request
 from dragoman.language.streams import Asked
 from dragoman.language.wire import encode
+from dragoman.observe.logs import get_logger
 from dragoman.relay.answering import RESPONSES, AnswerWay, Memory
 from dragoman.relay.calls import Call, Client, Headers
 from dragoman.relay.cleaning import Secrets, clean_failure, secrets_of
@@ -59,7 +59,7 @@ ERROR_LIMIT = 1024 * 1024
 WHOLE_LIMIT = 64 * 1024 * 1024
 """Bytes of a whole answer."""
 
-_log = logging.getLogger("dragoman.relay")
+_log = get_logger("relay")
 
 
 @dataclass(slots=True)
@@ -115,7 +115,7 @@ class Journey:
             failure = error.failure() if isinstance(error, Refused) else error.failure
             await self._fail(failure, is_ours=isinstance(error, Refused | PreviousNotFound))
         except Exception as error:
-            _log.exception("a defect of the gateway, request %s: %s", self._call.request_id, type(error).__name__)
+            _log.error("defect", request_id=self._call.request_id, exc_info=error)
             await self._fail(Failure("server", "internal error", status=500, code="internal_error"), is_ours=True)
         finally:
             if self._pulse is not None:

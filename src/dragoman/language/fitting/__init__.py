@@ -50,6 +50,10 @@ class Fitted:
     cut_stops: list[str] = field(default_factory=list)
 
 
+_STORED = (("openai_responses", "conversation"), ("openai_responses", "prompt"), ("gemini", "cachedContent"))
+"""Fields that stand for words only their owner has stored: without them the model would miss the words (R24)."""
+
+
 def fit(request: Request, profile: Profile, receipt: Receipt) -> Fitted:
     """Put a request into the terms of the target; losses go to the receipt.
 
@@ -58,11 +62,7 @@ def fit(request: Request, profile: Profile, receipt: Receipt) -> Fitted:
     """
     if request.dialect == profile.dialect:
         return Fitted(request)
-    if request.previous:
-        raise Refused(
-            "previous_response_id",
-            "previous_response_not_found: the target cannot continue a response that another provider stored",
-        )
+    _refuse_stored(request)
     draft = Draft(request, profile, receipt)
     fit_tools(draft)
     fit_reasoning(draft)
@@ -80,3 +80,15 @@ def fit(request: Request, profile: Profile, receipt: Receipt) -> Fitted:
     fit_output(draft)
     note_foreign(draft)
     return Fitted(draft.request, draft.names, draft.cut_stops)
+
+
+def _refuse_stored(request: Request) -> None:
+    """Refuse what refers to words stored elsewhere, rather than ask without them (R24)."""
+    if request.previous:
+        raise Refused(
+            "previous_response_id",
+            "previous_response_not_found: the target cannot continue a response that another provider stored",
+        )
+    for owner, name in _STORED:
+        if request.extras.get(owner, {}).get(name):
+            raise Refused(name, f"the target cannot read what is stored with the provider of {owner}")

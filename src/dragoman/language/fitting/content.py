@@ -15,6 +15,9 @@ from dragoman.language.fitting.media import fit_media
 from dragoman.language.ir import Media, Message, Opaque, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from dragoman.language.wire import encode
 
+_PLACES = frozenset({"additional_tools"})
+"""Blocks that only mark where something stood that has been read, and is carried, elsewhere."""
+
 _BILLING = "x-anthropic-billing-header"
 
 
@@ -138,6 +141,9 @@ def _fit_block(draft: Draft, block: Opaque, path: str) -> Part:
     if block.dialect == draft.profile.dialect:
         return block
     text = readable(block, draft.names.wire)
+    if block.data.get("type") in _PLACES:
+        draft.gone = True
+        return GONE
     name = block.data.get("type") or next(iter(block.data), "block")
     if text is None:
         return draft.drop(path, f"{name} is understood only by {block.dialect}")

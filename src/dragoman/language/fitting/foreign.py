@@ -61,7 +61,7 @@ def keeps_thought(thought: Reasoning, profile: Profile) -> bool:
         return bool(own.get("encrypted_content"))
     if not profile.reasoning_field or not (thought.text or own):
         return False
-    return not any(_fields(thought.extras, profile.dialect))
+    return not any(thought.extras[owner].get(name) for owner, name in _fields(thought.extras, profile.dialect))
 
 
 def readable(opaque: Opaque, tool_name: Callable[[str], str]) -> str | None:

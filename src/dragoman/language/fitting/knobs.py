@@ -36,8 +36,8 @@ def fit_sampling(draft: Draft) -> None:
             draft.receipt.note(name, "dropped", "the target does not take it")
             setattr(sampling, name, None)
     _fit_n(draft, sampling)
-    _fit_temperature(draft, sampling)
     _fit_beside_thinking(draft, sampling)
+    _fit_temperature(draft, sampling)
     _fit_max_tokens(draft, sampling)
     if sampling.stop:
         _fit_stop(draft, sampling)

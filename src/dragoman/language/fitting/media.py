@@ -7,11 +7,15 @@ become text, and media in tool results moves right behind the results where they
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 
 from dragoman.language.failures import Refused
 from dragoman.language.fitting.draft import Draft
 from dragoman.language.ir import Media, Message, Part, Role, Text, ToolResult
+
+_PDF_ONLY = frozenset({"anthropic", "openai_chat"})
+"""Wires that take a base64 document only when it is a PDF; text goes out as text."""
 
 _OPENAI = frozenset({"openai_chat", "openai_responses"})
 
@@ -26,6 +30,8 @@ def fit_media(draft: Draft, media: Media, role: Role, path: str) -> Part:
         return _fit_file(draft, media, path)
     if media.source == "url" and not _reachable(draft, media.value):
         raise Refused(path, f"this {media.kind} lies where only {draft.source.dialect} can reach it")
+    if media.source == "base64" and profile.dialect in _PDF_ONLY and _textual(media):
+        media = replace(media, source="text", value=_decoded(media.value, path))
     if media.source in taken:
         return media
     if media.source == "text":
@@ -36,6 +42,17 @@ def fit_media(draft: Draft, media: Media, role: Role, path: str) -> Part:
     raise Refused(
         path, f"the target takes no {media.kind} given as {media.source}, only as {' or '.join(sorted(taken))}"
     )
+
+
+def _textual(media: Media) -> bool:
+    return media.kind == "document" and media.media_type.startswith(("text/", "application/json"))
+
+
+def _decoded(value: str, path: str) -> str:
+    try:
+        return base64.b64decode(value).decode()
+    except ValueError as error:
+        raise Refused(path, "the document is not base64 of UTF-8 text") from error
 
 
 def move_result_media(draft: Draft) -> None:

@@ -43,7 +43,7 @@ def fit_reasoning(draft: Draft) -> None:
     setting = draft.source.reasoning
     if setting is None:
         return
-    wish = _read_wish(setting, draft.source.dialect)
+    wish = _read_wish(setting, draft)
     draft.request.reasoning = _FITTERS[draft.profile.reasoning](draft, wish)
 
 
@@ -112,8 +112,13 @@ def nearest_effort(effort: str, known: tuple[str, ...]) -> str | None:
     return lower[-1] if lower else higher[0] if higher else None
 
 
-def _read_wish(setting: ReasoningSetting, dialect: str) -> _Wish:
+def _read_wish(setting: ReasoningSetting, draft: Draft) -> _Wish:
     mode, effort, budget = setting.mode, setting.effort, setting.budget
+    anthropic = draft.source.dialect == "anthropic"
+    if anthropic and mode is None and effort:
+        # There an effort alone governs how much is said, not whether to think.
+        draft.receipt.note("reasoning.effort", "dropped", "thinking was not asked for")
+        return _Wish(None, None, None, None)
     if budget is not None and budget < 0:  # Gemini's word for "as much as you see fit"
         mode, budget = mode or "adaptive", None
     if effort == "none" or (budget == 0 and mode is None):
@@ -121,7 +126,7 @@ def _read_wish(setting: ReasoningSetting, dialect: str) -> _Wish:
     elif mode is None and (effort or budget):
         mode = "on"
     summary = setting.summary
-    if summary is None and mode in ("on", "adaptive") and dialect == "anthropic":
+    if summary is None and mode in ("on", "adaptive") and anthropic:
         summary = "auto"  # this wire shows thoughts whenever thinking is on, without a wish for them
     return _Wish(mode, effort, budget, summary)
 
@@ -151,7 +156,7 @@ def _fit_effort(draft: Draft, wish: _Wish) -> ReasoningSetting | None:
         return _effort_off(draft, wish)
     summary = wish.summary
     if summary and profile.dialect == "openai_chat":
-        if draft.source.reasoning is not None and draft.source.reasoning.summary:
+        if draft.source.dialect == "openai_responses":
             draft.receipt.note("reasoning.summary", "dropped", "the target has no such wish")
         summary = None
     if wish.mode is None:

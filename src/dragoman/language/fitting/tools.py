@@ -34,7 +34,7 @@ def fit_tools(draft: Draft) -> None:
     kept = _offered(draft)
     draft.names.define([(place, tool) for place, tool in kept if isinstance(tool, Tool)])
     draft.request.tools = [_fitted(tool, draft) if isinstance(tool, Tool) else tool for _, tool in kept]
-    _note_common(draft, [tool for _, tool in kept if isinstance(tool, Tool)])
+    _note_common(draft, [(place, tool) for place, tool in kept if isinstance(tool, Tool)])
 
 
 def hosted_name(tool: Opaque) -> str:
@@ -104,6 +104,8 @@ def _fitted(tool: Tool, draft: Draft) -> Tool:
 def _described(tool: Tool) -> str:
     """The description with the grammar in it, as the schema has no place for one."""
     grammar = tool.grammar or {}
+    if isinstance(grammar.get("grammar"), dict):  # Chat's nested form
+        grammar = grammar["grammar"]
     definition = grammar.get("definition")
     if not isinstance(definition, str):
         return tool.description
@@ -111,17 +113,21 @@ def _described(tool: Tool) -> str:
     return f"{tool.description}\n\nThe input must follow this {syntax} grammar:\n{definition}".lstrip()
 
 
-def _note_common(draft: Draft, tools: list[Tool]) -> None:
-    """One line for what befell several tools alike."""
+def _note_common(draft: Draft, placed: list[tuple[int, Tool]]) -> None:
+    """What befell the tools: one line for what befell several alike."""
     profile, note = draft.profile, draft.receipt.note
+    tools = [tool for _, tool in placed]
+    if any(tool.namespace for tool in tools) and not profile.namespaces:
+        why = "tools of a namespace go out as namespace__name and come back under their own names"
+        note("tools[*].namespace", "approximated", why)
     if any(tool.deferred for tool in tools):
         note("tools[*].deferred", "approximated", "tools that wait to be searched for are loaded at once")
     if any(tool.strict for tool in tools) and not profile.strict_tools:
         note("tools[*].strict", "dropped", "the target has no strict tools")
-    for tool in tools:
+    for place, tool in placed:
         wire = draft.names.wire(tool.name, tool.namespace)
         if tool.kind == "custom" and not profile.custom_tools:
             why = "a free-form tool goes out as a function with one string, its grammar as description"
-            note(f"tools.{tool.name}", "approximated", why)
-        elif wire != tool.name:
-            note(f"tools.{tool.name}", "approximated", f"goes out as {wire} and comes back under its own name")
+            note(f"tools[{place}]", "approximated", why)
+        if wire not in (tool.name, f"{tool.namespace}__{tool.name}"):
+            note(f"tools[{place}].name", "approximated", f"goes out as {wire} and comes back under its own name")

@@ -72,10 +72,10 @@ _FRAMES: tuple[tuple[re.Pattern[str], _Frame], ...] = (
 _FRAME = _Frame()
 
 _SHORTER, _SHORTER_TOOLS = "openai_responses", -2
-"""Without channels, tools cost two tokens less when they come by this dialect (fitted)."""
+"""Without channels, tools cost two tokens less when they come by this dialect, and a schema one (fitted)."""
 _CHOSEN_TOOL = 4
 _FORBIDDEN_TOOLS = 1
-_OUTPUT_SCHEMA = 3
+_OUTPUT_SCHEMA = 2
 _SEALED_LEAST = 855
 _SEALED_PER_TOKEN = 6.8
 """A sealed thought of n characters holds about (n - 855) / 6.8 tokens (fitted)."""
@@ -204,7 +204,9 @@ def _output_tokens(request: Request, model: str) -> int:
     output = request.output
     if output is None or output.schema is None:
         return 0
-    described = count_text(output.description, model) + count_text(output.name, model)
+    described = count_text(output.description, model) + 2 * count_text(output.name, model)
+    if request.dialect == _SHORTER:
+        described -= 1
     return _OUTPUT_SCHEMA + described + count_text(render_output_schema(output.schema), model)
 
 

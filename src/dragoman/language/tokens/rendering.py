@@ -7,6 +7,7 @@ charged. Unknown schema words are left out, as they are there. It must not count
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from inspect import cleandoc
 from typing import Any
 
 import orjson
@@ -32,7 +33,7 @@ def render_tools(tools: Sequence[Tool]) -> str:
     lines = ["# Tools", "", "## functions", "", "namespace functions {", ""]
     for tool in tools:
         if tool.description:
-            lines.append(f"// {tool.description.strip()}")
+            lines.append(f"// {cleandoc(tool.description)}")
         lines += [f"type {tool.name} = {_signature(tool)} => any;", ""]
     lines.append("} // namespace functions")
     return "\n".join(lines)

@@ -143,14 +143,6 @@ def _words(blocks: list[Json]) -> str:
     return "\n".join(str(item["text"]) for item in blocks if isinstance(item, dict) and item.get("text"))
 
 
-def _search_result(block: Fields, path: str) -> Part:
-    """Found text: readable by everybody, a block of its own for the owner."""
-    content = block.get("content")
-    words = content if isinstance(content, str) else _words(content if isinstance(content, list) else [])
-    lines = [str(block[key]) for key in ("title", "source") if block.get(key)]
-    return Text("\n".join([*lines, words]), extras={NAME: {"~block": block}})
-
-
 def _tool_use(block: Fields, path: str) -> Part:
     del block["type"]
     call_id, name = take_words(block, "id", path), take_words(block, "name", path)
@@ -193,7 +185,6 @@ _READERS: dict[str, Callable[[Fields, str], Part]] = {
     "text": _text,
     "image": _media("image"),
     "document": _media("document"),
-    "search_result": _search_result,
     "tool_use": _tool_use,
     "tool_result": _tool_result,
     "thinking": _thinking,

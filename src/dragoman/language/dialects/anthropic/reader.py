@@ -240,7 +240,7 @@ class StreamReader(streams.StreamReader):
 
     def _delta(self, block: _Block | None, key: int, delta: Fields) -> None:
         kind = delta.get("type")
-        if kind in _GROWS and (block is None or block.kind != "opaque"):
+        if isinstance(kind, str) and kind in _GROWS and (block is None or block.kind != "opaque"):
             self._grow(block, key, *_GROWS[kind], delta)
         elif block is None:
             return

@@ -90,9 +90,6 @@ class Blocks:
         return None
 
     def _text(self, part: Text | Refusal) -> Fields | None:
-        whole = form(part.extras, "~block")
-        if whole is not None:
-            return dict(whole)
         if not self.native and not part.text.strip():
             return None  # R06: Anthropic refuses blank text
         block: Fields = {"type": "text", "text": part.text}

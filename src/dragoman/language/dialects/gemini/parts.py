@@ -114,20 +114,20 @@ def _type_of(uri: str) -> str:
     return _MEDIA_TYPES.get(path.rpartition(".")[2].lower(), "")
 
 
-def write_media(part: Media) -> dict[str, Json]:
-    """Spell media as inline data, as a file address, or as the text it is."""
+def write_media(part: Media, *, own: bool = False) -> dict[str, Json]:
+    """Spell media as inline data, as a file address, or as the text it is. ``own``: it was read from this dialect."""
     fields = wire_fields(ours(part.extras))
     if part.source == "text":
         return {"text": part.value, **fields}
     key = "inlineData" if part.source == "base64" else "fileData"
     blob: dict[str, Json] = dict(fields.pop(key, None) or {})
     media_type = part.media_type
-    if not media_type and NAME not in part.extras and "youtu" not in part.value[:40]:
+    if not media_type and not own and part.source != "file" and "youtu" not in part.value[:40]:
         media_type = _type_of(part.value[:2048]) or _DEFAULT_TYPES[part.kind]
     if media_type:
         blob["mimeType"] = media_type
     blob["data" if part.source == "base64" else "fileUri"] = part.value
-    if part.name and NAME in part.extras:
+    if part.name and own:
         blob["displayName"] = part.name
     return {key: blob, **fields}
 

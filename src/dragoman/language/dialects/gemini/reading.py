@@ -38,11 +38,12 @@ from dragoman.language.ir import (
     Refusal,
     Response,
     Text,
-    Usage,
 )
 from dragoman.language.streams import StreamReader as BaseReader
 
 _SHAPE = frozenset({"candidates", "usageMetadata", "modelVersion", "responseId"})
+_LATER_SHAPE = _SHAPE | {"createTime"}
+"""The time of creation never changes: once is enough."""
 _ENVELOPE = _SHAPE | {"promptFeedback", "createTime", "modelStatus", "error"}
 
 
@@ -87,8 +88,9 @@ class StreamReader(BaseReader):
         self._calls = 0
         self._id = ""
         self._usage: dict[str, Json] = {}
-        self._reported: Usage | None = None
+        self._reported: tuple[Json, ...] = (None, None, None)
         self._beside: dict[str, Json] = {}
+        self._plain = _SHAPE  # fields of a chunk that need no look
         self._complete = False
         self._closing = False
 
@@ -102,7 +104,7 @@ class StreamReader(BaseReader):
     def _event(self, name: str, payload: dict[str, Json]) -> None:
         if self.ended:
             return
-        if not self.started or not payload.keys() <= _SHAPE:
+        if not self.started or not payload.keys() <= self._plain:
             payload = self._beyond_shape(payload)
             if self.ended or not payload:
                 return
@@ -128,6 +130,8 @@ class StreamReader(BaseReader):
         if not self.started:
             self._begin(payload, dict(beside))
         self._beside.update(beside)
+        if "createTime" in beside:
+            self._plain = _LATER_SHAPE
         return payload
 
     def _begin(self, payload: dict[str, Json], fields: dict[str, Json]) -> None:
@@ -310,14 +314,15 @@ class StreamReader(BaseReader):
     def _report(self, wire: Json) -> None:
         if not isinstance(wire, dict):
             return
-        if any("_" in key for key in wire):
-            wire = camel(wire)
+        if "promptTokenCount" not in wire:
+            wire = {**self._usage, **camel(wire)}
         # Reports do not grow: each stands alone, and what it leaves out the older one does not fill in (U03).
-        self._usage = wire if "promptTokenCount" in wire else {**self._usage, **wire}
-        usage = read_counts(self._usage)
-        if usage != self._reported:
-            self._reported = usage
-            self._out.append(UsageReported(usage))
+        self._usage = wire
+        get = wire.get
+        counts = (get("candidatesTokenCount"), get("thoughtsTokenCount"), get("promptTokenCount"))
+        if counts != self._reported:
+            self._reported = counts
+            self._out.append(UsageReported(read_counts(wire)))
 
     def _close_parts(self) -> None:
         for state in self._candidates.values():

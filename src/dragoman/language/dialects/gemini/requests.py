@@ -84,7 +84,8 @@ def write_request(request: Request, profile: Profile, receipt: Receipt) -> dict[
     if config is not None:
         body["generationConfig"] = config
     body.update(dict.fromkeys(fields.get("~nulls") or ()))
-    body.update({key: item for key, item in wire_fields(fields).items() if key not in ("toolConfig", "generationConfig")})
+    rest = wire_fields(fields)
+    body.update({key: rest[key] for key in rest if key not in ("toolConfig", "generationConfig")})
     whole: dict[str, Json] = whole_characters(body)
     return whole
 

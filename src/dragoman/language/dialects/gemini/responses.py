@@ -65,16 +65,16 @@ def write_result(part: ToolResult, *, own: bool) -> dict[str, Json]:
         written["response"] = spelt
     elif not (own and "~response" in fields and not text):
         written["response"] = {"error" if part.is_error else "output": text}
-    media = [item for item in map(_write_media, part.content) if item is not None]
+    media = [item for item in (_write_media(piece, own) for piece in part.content) if item is not None]
     if media or (own and "~no_media" in fields):
         written["parts"] = media
     written.update(rest.pop("functionResponse", None) or {})
     return {"functionResponse": written, **rest}
 
 
-def _write_media(part: Part) -> dict[str, Json] | None:
+def _write_media(part: Part, own: bool) -> dict[str, Json] | None:
     if isinstance(part, Media):
-        return write_media(part)
+        return write_media(part, own=own)
     if isinstance(part, Opaque) and part.dialect == NAME:
         return dict(part.data)
     return None

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from dragoman.language.dialects.gemini.spelling import NAME, ours
 from dragoman.language.envelope import seal, unseal
-from dragoman.language.ir import Extras, Json, Message, Part, Reasoning, ToolCall
+from dragoman.language.ir import Extras, Json, Message, Part, Reasoning
 
 _LABEL = "~thoughts"
 
@@ -70,8 +70,11 @@ def _restored_run(run: list[Message]) -> list[Message]:
             at += 1
             continue
         head, gap = _without_shown(row[floor:at], thoughts)
-        gap = len(head) if gap is None and not isinstance(part, ToolCall) else gap or 0
-        inserted: list[tuple[int, Part]] = [(place, thought) for thought in thoughts]
+        if gap is None:
+            # Nothing was shown: thoughts precede what was said, and a thought stands where its carrier does.
+            gap = len(head) if isinstance(part, Reasoning) else 0
+        home = head[gap][0] if gap < len(head) else place
+        inserted: list[tuple[int, Part]] = [(home, thought) for thought in thoughts]
         carrier = [] if isinstance(part, Reasoning) else [(place, _unsigned(part))]
         middle = [*head[:gap], *inserted, *head[gap:], *carrier]
         row[floor : at + 1] = middle
@@ -81,9 +84,7 @@ def _restored_run(run: list[Message]) -> list[Message]:
     ]
 
 
-def _without_shown(
-    row: list[tuple[int, Part]], thoughts: list[Reasoning]
-) -> tuple[list[tuple[int, Part]], int | None]:
+def _without_shown(row: list[tuple[int, Part]], thoughts: list[Reasoning]) -> tuple[list[tuple[int, Part]], int | None]:
     """The row without the pieces in which the sealed thoughts were shown, and where the first piece was."""
     kept: list[tuple[int, Part]] = []
     gap: int | None = None

@@ -9,8 +9,6 @@ Wire: https://ai.google.dev/api/caching#Content and https://ai.google.dev/gemini
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from dragoman.language.dialects.gemini.parts import (
     read_call,
     read_part,
@@ -29,7 +27,6 @@ from dragoman.language.ir import (
     Message,
     Opaque,
     Part,
-    Reasoning,
     Refusal,
     Request,
     Role,
@@ -179,7 +176,7 @@ def write_instruction(messages: list[Message], own: bool) -> dict[str, Json] | N
             if isinstance(part, Text | Refusal) and (part.text or own):
                 parts.append(write_text(part))
             elif own and isinstance(part, Media):
-                parts.append(write_media(part))
+                parts.append(write_media(part, own=own))
             elif own and isinstance(part, Opaque) and part.dialect == NAME:
                 parts.append(dict(part.data))
     return {"parts": parts, **fields} if parts or (own and messages) else None
@@ -236,12 +233,6 @@ def _write_turn(turn: list[Message], own: bool) -> dict[str, Json] | None:
     return content
 
 
-_WRITERS: dict[type, Callable[..., dict[str, Json]]] = {
-    Media: write_media,
-    Reasoning: write_reasoning,
-}
-
-
 def _write_part(part: Part, own: bool) -> dict[str, Json] | None:
     if isinstance(part, Text | Refusal):
         return write_text(part) if part.text or own or ours(part.extras) else None
@@ -251,9 +242,9 @@ def _write_part(part: Part, own: bool) -> dict[str, Json] | None:
         return write_result(part, own=own)
     if isinstance(part, Opaque):
         return dict(part.data) if part.dialect == NAME else None
-    if isinstance(part, Reasoning) and not part.text and not ours(part.extras) and not own:
-        return None
-    return _WRITERS[type(part)](part)
+    if isinstance(part, Media):
+        return write_media(part, own=own)
+    return write_reasoning(part) if part.text or own or ours(part.extras) else None
 
 
 def _sign_calls(parts: list[dict[str, Json]], path: str, receipt: Receipt) -> None:

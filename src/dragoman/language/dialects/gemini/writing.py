@@ -165,7 +165,7 @@ class StreamWriter(BaseWriter):
                     growing.before, growing.after = head, b',"thought":true}' + self._ending(choice)
                 return self._first(growing, part.text)
             case Media():
-                return self._chunk(write_media(part), choice)
+                return self._chunk(write_media(part, own=self._own), choice)
             case Opaque(dialect=dialect, data=data):
                 if dialect == NAME:
                     return self._chunk(data, choice)
@@ -351,7 +351,7 @@ def _write_parts(parts: list[Part], asked: Asked, own: bool, shown: bool) -> lis
                 thoughts.sign(call)
                 written.append(call)
             case Media():
-                written.append(write_media(part))
+                written.append(write_media(part, own=own))
             case Opaque(dialect=dialect, data=data) if dialect == NAME:
                 written.append(dict(data))
             case Opaque():

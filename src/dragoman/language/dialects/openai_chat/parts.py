@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dragoman.language.dialects.openai_chat.fields import NAME, Fields, expect, own, packed, plain, said
-from dragoman.language.ir import Json, Media, MediaKind, MediaSource, Opaque, Part, Reasoning, Refusal, Text
+from dragoman.language.ir import Extras, Json, Media, MediaKind, MediaSource, Opaque, Part, Reasoning, Refusal, Text
 
 _AUDIO_TYPES = {"mp3": "audio/mpeg", "wav": "audio/wav"}
 _AUDIO_FORMATS = {"audio/mpeg": "mp3", "audio/mp3": "mp3", "audio/x-wav": "wav", "audio/wave": "wav"}
@@ -45,7 +45,13 @@ def _read_text(fields: Fields, path: str) -> Part:
     text = fields.get("text")
     if text is not None:
         expect(fields.pop("text"), str, f"{path}.text")
-    return Text(text or "", extras=packed(fields))
+    return Text(text or "", extras={**packed(fields), **cache_hint(fields)})
+
+
+def cache_hint(fields: Fields) -> Extras:
+    """Anthropic's ``cache_control`` as its owner keeps it: Chat vendors take it over (T15)."""
+    hint = fields.get("cache_control")
+    return {"anthropic": {"cache_control": hint}} if isinstance(hint, dict) else {}
 
 
 def _read_refusal(fields: Fields, path: str) -> Part | None:
@@ -75,8 +81,8 @@ def _media(kind: MediaKind, url: str, fields: Fields, name: str = "") -> Media:
     head, comma, data = url.partition(",")
     if comma and head.startswith("data:") and head.endswith(";base64"):
         media_type = head[5:-7]
-        return Media(kind, "base64", data, media_type, name, packed(fields))
-    return Media(kind, "url", url, "", name, packed(fields))
+        return Media(kind, "base64", data, media_type, name, {**packed(fields), **cache_hint(fields)})
+    return Media(kind, "url", url, "", name, {**packed(fields), **cache_hint(fields)})
 
 
 def _read_audio(fields: Fields, path: str) -> Part | None:
@@ -136,18 +142,22 @@ def thinking_words(thinking: Json) -> str:
     return "".join(said(piece.get("text")) for piece in pieces if isinstance(piece, dict))
 
 
-def _read_source(fields: Fields, path: str) -> Part | None:
+def _source_reader(kind: MediaKind) -> Callable[[Fields, str], Part | None]:
     """Anthropic's ``image`` and ``document`` blocks."""
-    source = fields.get("source")
-    if not isinstance(source, dict):
+
+    def read(fields: Fields, path: str) -> Part | None:
+        source = fields.get("source")
+        if not isinstance(source, dict):
+            return None
+        media_type, name = said(source.get("media_type")), said(fields.get("title"))
+        text = source.get("type") == "text"
+        places: dict[str, MediaSource] = {"data": "text" if text else "base64", "url": "url", "file_id": "file"}
+        for key, form in places.items():
+            if isinstance(value := source.get(key), str):
+                return Media(kind, form, value, media_type, name, cache_hint(fields))
         return None
-    kind: MediaKind = "image" if "/image" in path or fields.get("~kind") == "image" else "document"
-    media_type, name = said(source.get("media_type")), said(fields.get("title"))
-    for key, form in (("data", "base64"), ("url", "url"), ("file_id", "file")):
-        if isinstance(value := source.get(key), str):
-            exact: MediaSource = "text" if source.get("type") == "text" else form  # type: ignore[assignment]
-            return Media(kind, exact, value, media_type, name)
-    return None
+
+    return read
 
 
 def _read_input_image(fields: Fields, path: str) -> Part | None:
@@ -164,8 +174,8 @@ _READERS: dict[str, Callable[[Fields, str], Part | None]] = {
     "input_audio": _read_audio,
     "file": _read_file,
     "thinking": _read_thinking,
-    "image": lambda fields, path: _read_source({**fields, "~kind": "image"}, path),
-    "document": _read_source,
+    "image": _source_reader("image"),
+    "document": _source_reader("document"),
     "input_image": _read_input_image,
     **{name: _url_reader(name) for name in _URL_PARTS},
 }
@@ -174,8 +184,15 @@ _READERS: dict[str, Callable[[Fields, str], Part | None]] = {
 # ---------------------------------------------------------------- writing
 
 
-def write_part(part: Part) -> Fields | None:
-    """One content block; ``None`` for what has no place in a content list."""
+def write_part(part: Part, hints: bool = False) -> Fields | None:
+    """One content block; ``None`` for what has no place in a content list. ``hints``: the target caches by hint."""
+    block = _write_block(part)
+    if block is not None and hints and (hint := part.extras.get("anthropic", {}).get("cache_control")):
+        block = {**block, "cache_control": hint}
+    return block
+
+
+def _write_block(part: Part) -> Fields | None:
     match part:
         case Text(text=text):
             return {"type": "text", "text": text, **plain(part.extras)}

@@ -28,6 +28,11 @@ class LeadingThought:
         self._thought = False
         self._trim = False
 
+    @property
+    def busy(self) -> bool:
+        """Whether a tag is open, or a piece of text waits to be settled."""
+        return bool(self._close or self._held)
+
     def feed(self, text: str) -> list[Piece]:
         """Take a piece of text, return what it settles."""
         if self.done:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from dragoman.language.dialects.openai_responses.fields import NAME, Object
+from dragoman.language.dialects.openai_responses.fields import NAME, Object, plain
 from dragoman.language.failures import Failure, FailureKind
 from dragoman.language.ir import Json
 from dragoman.language.sniffing import sniff_error, sniff_failure
@@ -24,23 +24,26 @@ _TYPES: dict[FailureKind, str] = {
     "too_large": "invalid_request_error",
     "rate_limit": "rate_limit_error",
     "quota": "insufficient_quota",
+    "timeout": "timeout_error",
 }
 _CODES: dict[FailureKind, str] = {
     "invalid_request": "invalid_request",
     "context_length": "context_length_exceeded",
     "authentication": "invalid_api_key",
     "permission": "insufficient_permissions",
-    "not_found": "not_found",
+    "not_found": "model_not_found",
     "too_large": "request_too_large",
     "rate_limit": "rate_limit_exceeded",
     "quota": "insufficient_quota",
-    "overloaded": "server_overloaded",
+    "overloaded": "overloaded",
     "credential": "upstream_credential",
     "timeout": "upstream_timeout",
     "server": "server_error",
 }
-_FIXED = frozenset({"context_length", "quota", "credential"})
-"""Kinds whose code clients act upon, whatever the provider called it."""
+_FIXED: frozenset[FailureKind] = frozenset(
+    {"context_length", "authentication", "rate_limit", "quota", "credential", "overloaded"}
+)
+"""Kinds whose code clients act upon, whatever the provider called it (E05)."""
 
 _STREAM_CODES: dict[FailureKind, str] = {
     "context_length": "context_length_exceeded",
@@ -70,6 +73,7 @@ def write_failure(failure: Failure, request_id: str = "") -> tuple[int, dict[str
         "type": _TYPES.get(failure.kind, "server_error"),
         "param": failure.param or None,
         "code": code,
+        **plain(failure.extras),
     }
     return failure.http_status, {"error": error}
 

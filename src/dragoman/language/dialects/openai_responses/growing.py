@@ -16,13 +16,14 @@ from dragoman.language.dialects.openai_responses.content import write_annotation
 from dragoman.language.dialects.openai_responses.fields import NAME, Object, is_own, made_id, own
 from dragoman.language.dialects.openai_responses.items import (
     SEAM,
+    is_silent,
     write_call,
     write_message,
     write_reasoning,
 )
 from dragoman.language.events import PartDelta
 from dragoman.language.ir import Citation, Extras, Json, Opaque, Part, Reasoning, Refusal, Text, ToolCall, merge_extras
-from dragoman.language.wire import decode, encode
+from dragoman.language.wire import encode
 
 
 class Frames(Protocol):
@@ -31,8 +32,10 @@ class Frames(Protocol):
     def frame(self, kind: str, fields: Object) -> bytes: ...
 
 
-def is_blank(part: Part) -> bool:
+def is_blank(part: Part, sealed: bool) -> bool:
     """Whether the part waits for its first words before an item is opened for it (S02)."""
+    if isinstance(part, Reasoning):
+        return is_silent(part, sealed)
     return isinstance(part, Text | Refusal) and not part.text and not is_own(part.extras)
 
 
@@ -215,21 +218,11 @@ class Call(Growing):
         if not text.strip() and self.part.kind == "function" and not cut:
             text = "{}"  # S09
             out = self.grow(PartDelta(0, text))
-        elif not cut and self.part.kind == "function" and not is_own(merged) and not _is_json(text):
-            merged = merge_extras(merged, {NAME: {"status": "incomplete"}})  # S15
         self.part = replace(self.part, arguments=text, extras=merged)
         return out + self.event(f"{self._kind}.done", {self._field: text})
 
     def item(self) -> Object:
         return {"id": self.id, **write_call(self.part, self.made)}
-
-
-def _is_json(text: str) -> bool:
-    try:
-        decode(text)
-    except ValueError:
-        return False
-    return True
 
 
 class Thought(Growing):

@@ -28,7 +28,7 @@ from dragoman.language.dialects.openai_responses.fields import (
 )
 from dragoman.language.envelope import seal, unseal
 from dragoman.language.ir import Json, Media, Opaque, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
-from dragoman.language.wire import encode
+from dragoman.language.wire import decode, encode
 
 CALLS = {"function_call": "function", "custom_tool_call": "custom"}
 OUTPUTS = {"function_call_output": "function", "custom_tool_call_output": "custom"}
@@ -164,6 +164,11 @@ def write_reasoning(part: Reasoning, identifier: str = "", sealed: bool = False)
     return {**item, **plain(part.extras)}
 
 
+def is_silent(part: Reasoning, sealed: bool) -> bool:
+    """Whether a foreign thought has nothing to show and nothing to seal (T09)."""
+    return not (part.text or sealed or is_own(part.extras))
+
+
 def split_thought(part: Reasoning) -> dict[str, list[Object]]:
     """The summary and content lists of an own thought, cut apart where they were joined."""
     said: dict[str, list[Object]] = {"summary": [], "content": []}
@@ -222,7 +227,17 @@ def write_call(part: ToolCall, identifier: str = "") -> Object:
         cut = fields.get("status") == "incomplete"
         keep = cut or (form is not None and not identifier)
         item["arguments"] = part.arguments if keep or part.arguments.strip() else "{}"
+        if identifier and form is None and not _is_json(item["arguments"]):
+            item["status"] = "incomplete"  # cut calls are marked, never repaired (S15)
     return {**item, **nulls(fields), **plain(part.extras)}
+
+
+def _is_json(text: str) -> bool:
+    try:
+        decode(text)
+    except ValueError:
+        return False
+    return True
 
 
 # ---------------------------------------------------------------- outputs
@@ -299,7 +314,7 @@ def write_items(parts: Sequence[Part], seed: str, sealed: bool) -> tuple[list[Ob
         item = _write_one(parts[at:end], len(items), seed, sealed)
         if item is not None:
             items.append(item)
-        elif not isinstance(parts[at], Text | Refusal):
+        elif not isinstance(parts[at], Text | Refusal | Reasoning):
             lost.append(name_of(parts[at]))
         at = end
     return items, lost
@@ -315,6 +330,8 @@ def name_of(part: Part) -> str:
 def _write_one(parts: Sequence[Part], index: int, seed: str, sealed: bool) -> Object | None:
     match parts[0]:
         case Reasoning() as part:
+            if is_silent(part, sealed):
+                return None
             return write_reasoning(part, made_id("rs", seed, index), sealed)
         case ToolCall() as part:
             prefix = "ctc" if part.kind == "custom" else "fc"

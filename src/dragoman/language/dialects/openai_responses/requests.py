@@ -199,7 +199,8 @@ def _write_native(request: Request, receipt: Receipt) -> Object:
     body |= {"store": fields["~store"]} if "~store" in fields else {}
     body |= {"stream": False} if "~stream" in fields else {}
     body |= write_text_setting(request, fields)
-    return {**body, **nulls(fields), **{name: value for name, value in plain(request.extras).items() if name != "text"}}
+    rest = {name: value for name, value in plain(request.extras).items() if name != "text"}
+    return {**nulls(fields), **body, **rest}
 
 
 def write_text_setting(request: Request, fields: Object) -> Object:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dragoman.language.dialects.openai_responses.answers import answer_id, estimated, wants_sealed, write_finish
 from dragoman.language.dialects.openai_responses.echo import echo
 from dragoman.language.dialects.openai_responses.failures import stream_error
-from dragoman.language.dialects.openai_responses.fields import NAME, Object, is_own, own, plain
+from dragoman.language.dialects.openai_responses.fields import NAME, Object, is_own, made_id, own, plain
 from dragoman.language.dialects.openai_responses.growing import Call, Growing, Message, Thought, Whole, is_blank
 from dragoman.language.dialects.openai_responses.items import continues, is_content, name_of, write_media
 from dragoman.language.dialects.openai_responses.usage import is_known, write_usage
@@ -147,7 +147,7 @@ class StreamWriter(BaseWriter):
         if event.choice:
             self.asked.receipt.note("answer.content", "dropped", "the client's dialect has one answer only")
             return b""
-        if is_blank(part):
+        if is_blank(part, self._sealed):
             self._waiting[event.index] = part
             return b""
         return self._open_part(event.index, part)
@@ -182,7 +182,7 @@ class StreamWriter(BaseWriter):
             case Opaque(dialect=dialect) if dialect == NAME:
                 return Message(self, part, seed, index) if is_content(part) else Whole(self, part.data, index)
             case Media():
-                item = write_media(part, f"ig_{seed}{index:02d}")
+                item = write_media(part, made_id("ig", seed, index))
                 return Whole(self, item, index) if item is not None else None
         return None
 

@@ -1,0 +1,136 @@
+"""``dragoman serve``: reads the configuration, binds, tells what it found, and runs until it is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import socket
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from dragoman.cli.summary import start_lines
+from dragoman.observe.logs import get_logger, set_up_logging
+from dragoman.settings import ConfigError, Settings, load_settings
+
+GRACE = 120
+"""Seconds that open streams get after a stop was asked for."""
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+def run(*, config: str | None, host: str | None, port: int | None, reload: bool) -> int:
+    """Serve until stopped; the exit code."""
+    try:
+        settings = load_settings(config=config, host=host, port=port)
+    except ConfigError as error:
+        print(f"dragoman: {error}", file=sys.stderr)
+        return 2
+    try:
+        listener = bind(settings.server.host, settings.server.port)
+    except OSError as error:
+        print(f"dragoman: {_why_not_bound(settings, error)}", file=sys.stderr)
+        return 1
+    try:
+        if reload:
+            _run_reloading(listener, config=config, host=host, port=port)
+        else:
+            run_once([listener], settings=settings)
+    except ConfigError as error:
+        print(f"dragoman: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket bound to the address, not yet listening. Raises OSError."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if sys.platform != "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    listener.set_inheritable(True)
+    return listener
+
+
+def run_once(sockets: list[socket.socket], *, settings: Settings | None = None, **options: Any) -> None:
+    """Serve on the sockets. Without ``settings`` they are read by the ``options`` of ``load_settings``."""
+    settings = settings or load_settings(**options)
+    set_up_logging(settings.log, secrets=settings.all_secrets())
+    _loop_runner()(_serve(settings, sockets))
+
+
+def _loop_runner() -> Run:
+    try:
+        import uvloop
+    except ImportError:  # Windows has none
+        return asyncio.run
+    return uvloop.run
+
+
+async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
+    from dragoman.app import build
+
+    await _Server(server_config(build(settings)), settings).serve(sockets=sockets)
+
+
+def server_config(app: Any) -> uvicorn.Config:
+    """How the gateway is served: httptools for its strictness, no access log, no server header."""
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE,
+        backlog=2048,
+    )
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens as soon as it does."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+        super().__init__(config)
+        self._settings = settings
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, then tell."""
+        await super().startup(sockets)
+        if not self.started or not sockets:
+            return
+        address, port = sockets[0].getsockname()[:2]
+        print("\n".join(start_lines(self._settings, address, port)), flush=True)
+        for name, provider in self._settings.providers.items():
+            if provider.missing:
+                get_logger("cli").error("provider is not ready", provider=name, missing=provider.missing)
+
+
+def _run_reloading(listener: socket.socket, **options: Any) -> None:
+    from uvicorn.supervisors import ChangeReload
+
+    config = uvicorn.Config(
+        "dragoman.app:build", log_config=None, reload=True, reload_dirs=[str(Path(__file__).resolve().parents[1])]
+    )
+    ChangeReload(config, target=functools.partial(run_once, **options), sockets=[listener]).run()
+
+
+def _why_not_bound(settings: Settings, error: OSError) -> str:
+    place = f"{settings.server.host}:{settings.server.port}"
+    if isinstance(error, socket.gaierror):
+        return f"{settings.server.host!r} is not an address of this machine"
+    return f"cannot listen on {place} ({error.strerror or type(error).__name__}); choose another with --port or --host"

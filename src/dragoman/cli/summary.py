@@ -1,0 +1,66 @@
+"""What a start tells a person: where, which providers and why, what is missing. No secret is ever part of it."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from dragoman.settings import ProviderSettings, Settings
+
+
+def start_lines(settings: Settings, address: str, port: int) -> Iterator[str]:
+    """The lines of a start. ``address`` and ``port`` are what is really listened on."""
+    because = f"{settings.preset} ({settings.preset_reason})" if settings.preset_reason else settings.preset
+    yield f"dragoman listens on {shown_url(address, port)}"
+    yield f"  preset {because}; {_sign_in(settings)}"
+    yield from provider_lines(settings)
+    yield f"  {_names(settings)}"
+    for note in settings.notes:
+        yield f"  warning: {note}"
+    if not settings.auth.required and not is_loopback(address):
+        yield "  warning: whoever reaches this address may use it; set ANTHROPIC_AUTH_TOKEN to require a token"
+
+
+def provider_lines(settings: Settings) -> Iterator[str]:
+    """One line for each provider: name, kind, where it is, who defined it, what it lacks."""
+    for name, provider in settings.providers.items():
+        lacks = f"; NOT READY, set {provider.missing}" if provider.missing else ""
+        yield f"  provider {name}: {provider.kind}{_place(provider)} ({provider.origin or 'configuration'}){lacks}"
+
+
+def shown_url(address: str, port: int) -> str:
+    """A URL that a person can open."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(address, f"[{address}]" if ":" in address else address)
+    return f"http://{host}:{port}"
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach the address."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
+
+
+def _place(provider: ProviderSettings) -> str:
+    host = urlsplit(provider.base_url).netloc if provider.kind != "sim" else ""
+    return f" at {host}" if host else ""
+
+
+def _sign_in(settings: Settings) -> str:
+    if settings.auth.mode == "required" and settings.auth.token is None:
+        return "a token is required, but none is set: every call will be refused"
+    return "token required" if settings.auth.required else "no token required"
+
+
+def _names(settings: Settings) -> str:
+    if settings.simulated:
+        return "no provider is configured: every model name is answered by the simulated one"
+    models = settings.models
+    said = [f"haiku → {models.small}"] if models.small else []
+    said += [f"sonnet, opus → {models.big}"] if models.big else []
+    said.append(
+        {"error": "other names are refused", "passthrough": "other names pass"}.get(models.unmapped, models.unmapped)
+    )
+    return "; ".join(said)

@@ -1,0 +1,108 @@
+"""The list of models, in the shape the asking client knows (trap C05).
+
+https://docs.anthropic.com/en/api/models-list
+https://platform.openai.com/docs/api-reference/models/list
+https://ai.google.dev/api/models
+
+It must not know providers: names come from a source it is given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from dragoman.web.surfaces import ANTHROPIC, CHAT, GEMINI
+
+_PERMISSION = {
+    "id": "modelperm-dragoman",
+    "object": "model_permission",
+    "created": 1700000000,
+    "allow_create_engine": False,
+    "allow_sampling": True,
+    "allow_logprobs": True,
+    "allow_search_indices": False,
+    "allow_view": True,
+    "allow_fine_tuning": False,
+    "organization": "*",
+    "group": None,
+    "is_blocking": False,
+}
+_WORDS = re.compile(r"[-_/]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One name a client may ask for."""
+
+    id: str
+    owner: str = "dragoman"
+    description: str = ""
+
+
+Names = Callable[[], Sequence[Model]]
+
+
+def client_shape(dialect: str, headers: Mapping[str, str]) -> str:
+    """The dialect in which a client wants its list."""
+    if "anthropic-version" in headers:
+        return ANTHROPIC
+    return GEMINI if dialect == GEMINI or "x-goog-api-key" in headers else CHAT
+
+
+class Catalog:
+    """The list. ``created`` is one fixed time, so that the list does not change between two askings."""
+
+    def __init__(self, names: Names, created: int) -> None:
+        self._names = names
+        self._created = created
+
+    async def listed(self, shape: str) -> dict[str, Any]:
+        """The whole list in a dialect's shape."""
+        entries = [self._entry(model, shape) for model in self._names()]
+        if shape == ANTHROPIC:
+            ends = {"first_id": entries[0]["id"], "last_id": entries[-1]["id"]} if entries else {}
+            return {"data": entries, "has_more": False, "first_id": None, "last_id": None, **ends}
+        if shape == GEMINI:
+            return {"models": entries}
+        return {"object": "list", "data": entries}
+
+    async def one(self, name: str, shape: str) -> dict[str, Any] | None:
+        """One entry, or None."""
+        return next((self._entry(model, shape) for model in self._names() if model.id == name), None)
+
+    def _entry(self, model: Model, shape: str) -> dict[str, Any]:
+        if shape == ANTHROPIC:
+            moment = datetime.fromtimestamp(self._created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            return {
+                "type": "model",
+                "id": model.id,
+                "display_name": display_name(model.id),
+                "description": model.description,
+                "created_at": moment,
+            }
+        if shape == GEMINI:
+            return {
+                "name": f"models/{model.id}",
+                "version": "1",
+                "displayName": display_name(model.id),
+                "description": model.description,
+                "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
+            }
+        return {
+            "id": model.id,
+            "object": "model",
+            "created": self._created,
+            "owned_by": model.owner,
+            "permission": [_PERMISSION],
+            "root": model.id,
+            "parent": None,
+        }
+
+
+def display_name(name: str) -> str:
+    """A readable name: ``claude-sonnet-4-5`` becomes ``Claude Sonnet 4 5``."""
+    return " ".join(word[:1].upper() + word[1:] for word in _WORDS.split(name) if word)
