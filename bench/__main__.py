@@ -107,7 +107,10 @@ def running(folder: Path, ports: tuple[int, int, int]) -> Iterator[tuple[list[Ru
         ours = Running(DRAGOMAN, ports[2], program.pid)
         check(limit)
         started = time.monotonic()
-        check(ours)
+        try:
+            check(ours)
+        except AssertionError as wrong:
+            raise AssertionError(f"{wrong}\n\nThe gateway's log ends:\n{program.last_words()}") from wrong
         print(f"answers are right (checked in {time.monotonic() - started:.1f} s)")
         print(f"dragoman: listened after {ready:.2f} s, resident {machine.memory_mib(program.pid):.0f} MiB\n")
         yield [limit, ours], limit.candidate.name

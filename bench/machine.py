@@ -101,8 +101,11 @@ class Program:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
                     return time.monotonic() - self.started
             time.sleep(0.01)
-        tail = self.log.read_text(errors="replace")[-2000:]
-        raise NotReady(f"{self.child.args!r} does not listen on {self.port}:\n{tail}")
+        raise NotReady(f"{self.child.args!r} does not listen on {self.port}:\n{self.last_words()}")
+
+    def last_words(self) -> str:
+        """Return the end of what the program printed."""
+        return self.log.read_text(errors="replace")[-2_000:]
 
     def __enter__(self) -> Program:
         return self

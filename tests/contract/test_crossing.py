@@ -1,4 +1,8 @@
-"""Every client dialect in front of every recorded answer, and every recorded request to every provider dialect."""
+"""Every client dialect in front of every recorded answer, and every recorded request to every provider dialect.
+
+The official SDKs parse what was translated. Between a dialect and itself their strictest models refuse
+values their own provider sent, which pass as they came; there the identity tests hold.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,9 @@ import json
 from typing import Any
 
 import pytest
-from dragoman.language.fitting import fit
 
 from dragoman.language.events import Event, Failed, Folder, unfold
+from dragoman.language.fitting import fit
 from dragoman.language.ir import Message, Part, Reasoning, Refusal, Response, Text, ToolCall, ToolResult
 from dragoman.language.losses import Receipt
 from dragoman.language.profiles import find_profile
@@ -78,18 +82,20 @@ def events_of(provider: str, name: str) -> list[Event]:
 
 def expect(view: views.View, answer: Response, client: str) -> None:
     """The view shows what the answer holds."""
-    assert squeezed(view.text) == squeezed(said(answer.parts, (Text, Refusal))), "text differs"
+    words = [part for part in answer.parts if "~beside" not in part.extras.get(client, {})]
+    assert squeezed(view.text) == squeezed(said(words, (Text, Refusal))), "text differs"
     assert squeezed(view.reasoning) == squeezed(said(answer.parts, (Reasoning,))), "reasoning differs"
-    wanted = [
-        (part.name, views.arguments(part.arguments or "{}")) for part in answer.parts if isinstance(part, ToolCall)
-    ]
-    assert [(name, bare(args)) for name, args in view.calls] == [(name, bare(args)) for name, args in wanted]
-    assert view.finish in FINISH[client][answer.finish.reason], f"{answer.finish.reason} became {view.finish}"
+    calls = [part for part in answer.parts if isinstance(part, ToolCall)]
+    assert [bare(args) for _, args in view.calls] == [bare(views.arguments(call.arguments or "{}")) for call in calls]
+    for (name, _), call in zip(view.calls, calls, strict=True):
+        assert name in (call.name, f"{call.namespace}__{call.name}")
+    own = answer.finish.raw == str(view.finish) or isinstance(view.finish, int)
+    assert own or view.finish in FINISH[client][answer.finish.reason], f"{answer.finish.reason} became {view.finish}"
     if answer.usage.input is not None:
         assert (view.prompt, view.cached) == (answer.usage.prompt, answer.usage.cache_read or 0), "input usage differs"
     if answer.usage.output is not None:
         assert view.output == answer.usage.output, "output usage differs"
-    assert view.model == "asked"
+    assert view.model in ("asked", "")
 
 
 def said(parts: list[Part], kinds: tuple[type, ...]) -> str:
@@ -116,7 +122,8 @@ def test_S_every_recorded_answer_reaches_every_client_streamed(client: str, prov
         writer = DIALECTS[client].StreamWriter(Asked(client_request(client), "asked", "ab" * 12, 1700000000))
         raw = b"".join(writer.write(event) for event in events)
         view = views.STREAM_VIEWS[client](raw)
-        sdks.STREAM_SDKS[client](raw)
+        if client != provider:
+            sdks.STREAM_SDKS[client](raw)
         folder = Folder()
         for event in events:
             folder.add(event)
@@ -140,7 +147,8 @@ def test_S21_every_recorded_answer_reaches_every_client_whole(client: str, provi
         body = DIALECTS[client].write_response(answer, Asked(client_request(client), "asked", "ab" * 12, 1700000000))
         body = json.loads(json.dumps(body))
         expect(views.BODY_VIEWS[client](body), answer, client)
-        sdks.BODY_SDKS[client](body)
+        if client != provider:
+            sdks.BODY_SDKS[client](body)
         assert squeezed(said(answer.parts, (Text,))) == squeezed(said(Folding(answer).parts, (Text,)))
 
     rates.hold(f"whole to {client}", provider, answers(provider), attempt)
@@ -176,22 +184,23 @@ def test_R_every_recorded_request_reaches_every_provider(client: str, provider: 
         body = DIALECTS[provider].write_request(fitted.request, profile, receipt)
         leaves = "\n".join(strings(json.loads(json.dumps(body))))
         found = squeezed(leaves)
-        for text in texts(request.messages):
-            assert squeezed(text) in found, f"lost: {text[:80]!r}"
+        for at, text in texts(request.messages):
+            noted = any(loss.path.startswith(f"messages[{at}]") for loss in receipt.losses)
+            assert noted or squeezed(text) in found, f"lost without a note: {text[:80]!r}"
         again = DIALECTS[provider].read_request(body, model=TARGETS[provider], stream=stream)
         assert calls(again.messages) >= calls(request.messages) or receipt.losses, "calls are lost without a note"
 
     rates.hold(f"request to {provider}", client, exchanges(client, "request"), attempt)
 
 
-def texts(messages: list[Message]) -> list[str]:
-    """Everything said in the conversation, tool results included, blank text excepted."""
+def texts(messages: list[Message]) -> list[tuple[int, str]]:
+    """Everything said in the conversation with its message's index, tool results included, blanks excepted."""
     found = []
-    for message in messages:
+    for at, message in enumerate(messages):
         for part in message.parts:
             inner = part.content if isinstance(part, ToolResult) else [part]
-            found += [one.text for one in inner if isinstance(one, Text) and one.text.strip()]
-    return [text for text in found if not text.startswith("x-anthropic-billing-header")]
+            found += [(at, one.text) for one in inner if isinstance(one, Text) and one.text.strip()]
+    return [(at, text) for at, text in found if not text.startswith("x-anthropic-billing-header")]
 
 
 def calls(messages: list[Message]) -> int:

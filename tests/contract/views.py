@@ -7,7 +7,6 @@ things that must survive translation. The official SDKs' own parsers run over th
 
 from __future__ import annotations
 
-import base64
 import json
 from dataclasses import dataclass, field
 from typing import Any
@@ -116,8 +115,7 @@ def anthropic_stream(raw: bytes) -> View:
         elif kind == "content_block_stop":
             need(current is not None and event["index"] == len(blocks) - 1, "stop outside its block")
             if current["type"] == "tool_use":
-                current["input"] = json.loads(current["_json"] or "{}")
-                need(isinstance(current["input"], dict), "tool input is not an object")
+                current["input"] = arguments(current["_json"] or "{}")
             current = None
         elif kind == "message_delta":
             need(state == "open" and current is None, "message_delta inside a block")
@@ -130,7 +128,7 @@ def anthropic_stream(raw: bytes) -> View:
         else:
             raise BadWire(f"unknown event {kind}")
     need(state == "over", "the stream has no end")
-    _anthropic_blocks(view, blocks)
+    _anthropic_blocks(view, blocks, cut=view.failed or view.finish == "max_tokens")
     return view
 
 
@@ -156,7 +154,7 @@ def _anthropic_usage(view: View, usage: dict[str, Any], *, whole: bool) -> None:
     view.output = usage["output_tokens"]
 
 
-def _anthropic_blocks(view: View, blocks: list[dict[str, Any]]) -> None:
+def _anthropic_blocks(view: View, blocks: list[dict[str, Any]], *, cut: bool = False) -> None:
     for block in blocks:
         if block["type"] == "text":
             view.text += block["text"]
@@ -164,7 +162,7 @@ def _anthropic_blocks(view: View, blocks: list[dict[str, Any]]) -> None:
             view.reasoning += block["thinking"]
             need(isinstance(block["signature"], str), "signature is not a string")
         elif block["type"] == "tool_use":
-            need(isinstance(block["input"], dict), "tool input is not an object")
+            need(cut or isinstance(block["input"], dict), "tool input is not an object")
             view.calls.append((block["name"], block["input"]))
 
 
@@ -340,6 +338,8 @@ def _responses_view(view: View, body: dict[str, Any]) -> None:
     if body["status"] == "incomplete":
         view.finish = body["incomplete_details"]["reason"]
     usage = body["usage"]
+    if usage is None and body["status"] == "queued":
+        return
     view.prompt, view.output = usage["input_tokens"], usage["output_tokens"]
     view.cached = usage["input_tokens_details"]["cached_tokens"]
     need(usage["total_tokens"] == view.prompt + view.output, "total is not the sum")
@@ -348,8 +348,8 @@ def _responses_view(view: View, body: dict[str, Any]) -> None:
 
 def openai_responses_body(body: dict[str, Any]) -> View:
     """Strict reading of a whole response."""
-    need(body["object"] == "response" and body["id"].startswith("resp"), "malformed response")
-    need(body["status"] in ("completed", "incomplete"), f"status {body['status']!r}")
+    need(body["object"] == "response" and body["id"], "malformed response")
+    need(body["status"] in ("completed", "incomplete", "queued"), f"status {body['status']!r}")
     view = View()
     _responses_view(view, body)
     return view
@@ -378,6 +378,8 @@ def gemini_stream(raw: bytes) -> View:
 
 def _gemini_chunk(view: View, chunk: dict[str, Any]) -> None:
     view.model = chunk.get("modelVersion", view.model)
+    if chunk.get("promptFeedback", {}).get("blockReason"):
+        view.finish = "SAFETY"
     for candidate in chunk.get("candidates", []):
         if candidate.get("index", 0) != 0:
             continue
@@ -386,15 +388,17 @@ def _gemini_chunk(view: View, chunk: dict[str, Any]) -> None:
         if candidate.get("finishReason"):
             view.finish = candidate["finishReason"]
     if usage := chunk.get("usageMetadata"):
-        view.prompt = usage["promptTokenCount"] + usage.get("toolUsePromptTokenCount", 0)
+        view.prompt = usage.get("promptTokenCount", 0) + usage.get("toolUsePromptTokenCount", 0)
         view.output = usage.get("candidatesTokenCount", 0) + usage.get("thoughtsTokenCount", 0)
         view.cached = usage.get("cachedContentTokenCount", 0)
-        need(usage["totalTokenCount"] == view.prompt + view.output, "total is not the sum")
+        need(
+            usage.get("totalTokenCount", view.prompt + view.output) == view.prompt + view.output, "total is not the sum"
+        )
 
 
 def _gemini_part(view: View, part: dict[str, Any]) -> None:
     if "thoughtSignature" in part:
-        base64.b64decode(part["thoughtSignature"], validate=True)
+        need(isinstance(part["thoughtSignature"], str), "malformed thoughtSignature")
     if "functionCall" in part:
         call = part["functionCall"]
         need(call["name"] and isinstance(call.get("args", {}), dict), "malformed functionCall")

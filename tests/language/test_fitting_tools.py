@@ -24,7 +24,7 @@ from dragoman.language.ir import (
 from dragoman.language.losses import Receipt
 from dragoman.language.profiles import Profile, find_profile
 
-CHAT = find_profile("openai_chat", "glm-like")
+CHAT = find_profile("openai_chat", "prod-main")
 RESPONSES = find_profile("openai_responses", "gpt-5")
 CLAUDE = find_profile("anthropic", "claude-haiku-4-5")
 GEMINI = find_profile("gemini", "gemini-2.5-flash")
@@ -75,6 +75,20 @@ def test_R12_without_tools_neither_choice_nor_parallel_switch_goes_out() -> None
     assert result.request.tool_choice is None
     assert result.request.parallel_tools is None
     assert lines(receipt) == [("tool_choice", "dropped"), ("parallel_tools", "dropped")]
+
+
+def test_R12_claude_gets_the_tools_its_history_calls_but_may_call_none() -> None:
+    history = [
+        Message("user", [Text("go")]),
+        Message("assistant", [ToolCall("a", "read", "{}"), ToolCall("b", "spawn", "{}", namespace="jobs")]),
+        Message("tool", [ToolResult("a", [Text("r")]), ToolResult("b", [Text("r")])]),
+        Message("user", [Text("Summarise.")]),
+    ]
+    result, receipt = run(CLAUDE, tools=[], messages=history, tool_choice=ToolChoice("auto"))
+    assert result.request.tools == [Tool("read"), Tool("jobs__spawn")]
+    assert result.request.tool_choice == ToolChoice("none")
+    assert lines(receipt) == [("tool_choice", "dropped"), ("tools", "repaired")]
+    assert run(GEMINI, tools=[], messages=history)[0].request.tools == []
 
 
 def test_R19_duplicate_definitions_are_merged() -> None:

@@ -247,6 +247,15 @@ def test_R26_foreign_results_say_output_or_error() -> None:
     ]
 
 
+def test_R05_a_foreign_result_is_named_after_its_call() -> None:
+    request = foreign(
+        Message("assistant", [ToolCall("a", "f", "{}"), ToolCall("b", "g_short", "{}")]),
+        Message("tool", [ToolResult("b", [Text("2")], name="g_before_it_was_shortened"), ToolResult("a", [Text("1")])]),
+    )
+    responses = [part["functionResponse"] for part in write(request)["contents"][1]["parts"]]
+    assert [(item["id"], item["name"]) for item in responses] == [("b", "g_short"), ("a", "f")]
+
+
 def test_R17_media_of_a_result_stands_in_its_parts() -> None:
     request = foreign(
         Message("assistant", [ToolCall("a", "shot", "{}")]),

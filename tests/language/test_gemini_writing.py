@@ -345,3 +345,10 @@ def test_E02_every_kind_has_a_status_and_a_word(kind: Any, status: int, word: st
         status,
         {"error": {"code": status, "message": "why", "status": word}},
     )
+
+
+def test_U06_usage_that_nobody_reported_is_not_written_as_zero() -> None:
+    response = answer(Text("a"), usage=Usage())
+    assert "usageMetadata" not in gemini.write_response(response, asked())
+    response.usage = Usage(input=3)
+    assert gemini.write_response(response, asked())["usageMetadata"] == {"promptTokenCount": 3, "totalTokenCount": 3}

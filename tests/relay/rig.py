@@ -112,7 +112,11 @@ class FakeProvider:
         self.connections += 1
         try:
             await self._serve(reader, writer)
-        except (ConnectionError, asyncio.CancelledError, asyncio.IncompleteReadError):
+        except ConnectionError:
+            for wire in self.wires:
+                if wire.writer is writer:
+                    wire.gone.set()
+        except (asyncio.CancelledError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.close()
@@ -234,7 +238,9 @@ async def running(
 async def served(app: Any) -> AsyncIterator[int]:
     """An ASGI application behind a real server, on a free port."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_level="warning", access_log=False, ws="none", http="httptools")
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, ws="none", http="httptools", timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
     task = asyncio.ensure_future(server.serve(sockets=[listener]))
@@ -245,7 +251,6 @@ async def served(app: Any) -> AsyncIterator[int]:
             await asyncio.sleep(0.005)
         yield listener.getsockname()[1]
     finally:
-        server.force_exit = True
         server.should_exit = True
         await asyncio.wait([task], timeout=5)
 
@@ -332,7 +337,9 @@ def whole(body: Any, status: int = 200, **headers: str) -> Script:
 def events_of(data: bytes) -> list[Any]:
     """The JSON payloads of an event stream."""
     return [
-        json.loads(line[6:]) for line in data.split(b"\n") if line.startswith(b"data: ") and line[6:].strip() != b"[DONE]"
+        json.loads(line[6:])
+        for line in data.split(b"\n")
+        if line.startswith(b"data: ") and line[6:].strip() != b"[DONE]"
     ]
 
 

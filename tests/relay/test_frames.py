@@ -22,7 +22,7 @@ def test_B01_frames_are_the_same_in_any_chunking(size: int, newline: bytes) -> N
     assert b"".join(out) == stream
     assert frames.aligned
     assert out[0] == b'event: a\ndata: {"x":1}\n\n'.replace(b"\n", newline)
-    assert [frame for frame in out if b"[DONE]" in frame][0].endswith(newline * 2)
+    assert next(frame for frame in out if b"[DONE]" in frame).endswith(newline * 2)
 
 
 def test_half_a_frame_is_held_back_and_given_up() -> None:

@@ -49,7 +49,7 @@ def test_a_nested_place_is_replaced_and_never_added() -> None:
     assert splice.replaced_at(b'{"message":null}', ("message", "model"), NEW) == b'{"message":null}'
 
 
-KEYS = st.sampled_from(["model", "mod\u00e9l", "a", "\"model", "model\\", "messages"])
+KEYS = st.sampled_from(["model", "mod\u00e9l", "a", '"model', "model\\", "messages"])
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=6) | st.sampled_from(["model", '"model":']),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),

@@ -19,7 +19,7 @@ def test_bom_crlf_export_quotes_and_comments(tmp_path: Path) -> None:
     write(
         tmp_path / ".env",
         b"\xef\xbb\xbf# head\r\nexport A=one\r\n  B = 'two # not a comment'  # a comment\r\n"
-        b'C="say \\"hi\\" # no" rest\r\nD=four # yes\r\nE=a#b\r\nF=\r\nG=# nothing\r\nH="C:\\new\\temp"\r\nnonsense\r\n',
+        b'C="say \\"hi\\" # no" rest\r\nD=four # yes\r\nE=a#b\r\nF=\r\nG=# nothing\r\nH="C:\\new\\temp"\r\nnone\r\n',
     )
     said = read_variables({}, tmp_path)
     assert {name: said[name] for name in said} == {

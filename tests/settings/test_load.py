@@ -157,7 +157,10 @@ def test_without_a_version_unknown_keys_only_warn(tmp_path: Path) -> None:
         ("version: 1\na: &a [*a]\n", "config.yaml:2: refers to itself"),
         ("version: 1\nlimits: {body: lots}\n", "config.yaml:2: limits.body: should look like 32MiB"),
         ("version: 1\nproviders: {a: {kind: opnai}}\n", "config.yaml:2: providers.a.kind"),
-        ("version: 1\nproviders: {a: {kind: openai, allow_private: yes}}\n", "config.yaml:2: providers.a.allow_private"),
+        (
+            "version: 1\nproviders: {a: {kind: openai, allow_private: yes}}\n",
+            "config.yaml:2: providers.a.allow_private",
+        ),
         ("version: 1\nproviders: {a: {kind: openai_compatible}}\n", "config.yaml:2: providers.a: base_url is needed"),
         ("version: 1\nproviders: {a: {kind: azure_openai}}\n", "endpoint is needed"),
         ("version: 1\nproviders: {a: {kind: vertex, location: x}}\n", "project is needed"),
@@ -177,7 +180,9 @@ def test_what_is_wrong_is_said_with_its_line(yaml: str, said: str, tmp_path: Pat
 
 
 def test_words_do_not_change_their_meaning(tmp_path: Path) -> None:
-    settings = load(tmp_path, "version: 1\nserver: {host: no, public_url: on}\ngroups: {no: {a: 010, b: 1_0, c: 12:30}}\n")
+    settings = load(
+        tmp_path, "version: 1\nserver: {host: no, public_url: on}\ngroups: {no: {a: 010, b: 1_0, c: 12:30}}\n"
+    )
     assert (settings.server.host, settings.server.public_url) == ("no", "on")
     assert settings.groups == {"no": {"a": "010", "b": "1_0", "c": "12:30"}}
 
@@ -232,7 +237,8 @@ def test_X07_metadata_addresses_are_never_allowed(host: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    "url", ["ftp://a.example", "a.example/v1", "https://user:pw@a.example", "https://", "https://a b/", "https://a\\@b/"]
+    "url",
+    ["ftp://a.example", "a.example/v1", "https://user:pw@a.example", "https://", "https://a b/", "https://a\\@b/"],
 )
 def test_urls_that_are_none(url: str, tmp_path: Path) -> None:
     said = complaint(tmp_path, f"version: 1\nproviders: {{a: {{kind: openai, base_url: '{url}'}}}}\n")
@@ -318,7 +324,12 @@ def test_T52_a_wrong_variable_is_one_line(environment: dict[str, str], line: str
 
 def test_T52_words_in_any_case_and_doubtful_values_warn(tmp_path: Path) -> None:
     settings = load(
-        tmp_path, LOG_LEVEL="warn", PREFERRED_PROVIDER="OpenAI", OPENAI_API_KEY="k", BIG_EFFORT="huge", SMALL_EFFORT="LOW"
+        tmp_path,
+        LOG_LEVEL="warn",
+        PREFERRED_PROVIDER="OpenAI",
+        OPENAI_API_KEY="k",
+        BIG_EFFORT="huge",
+        SMALL_EFFORT="LOW",
     )
     assert settings.log.level == "WARNING"
     assert settings.models.preferred == "openai"
@@ -365,7 +376,9 @@ def test_a_missing_key_waits_for_the_first_call(tmp_path: Path) -> None:
 
 
 def test_X07_a_key_of_the_environment_never_goes_to_an_address_of_the_file(tmp_path: Path) -> None:
-    yaml = "version: 1\nproviders:\n  openai: {kind: openai, base_url: 'https://other.example/v1', api_key: of-the-file}\n"
+    yaml = (
+        "version: 1\nproviders:\n  openai: {kind: openai, base_url: 'https://other.example/v1', api_key: of-the-file}\n"
+    )
     settings = load(tmp_path, yaml, OPENAI_API_KEY=CANARY)
     key = settings.providers["openai"].api_key
     assert key is not None
@@ -402,4 +415,4 @@ def test_X11_a_wrong_secret_is_not_echoed(tmp_path: Path) -> None:
 def test_settings_are_frozen() -> None:
     said = ProviderSettings(kind="openai")
     with pytest.raises(ValueError):
-        said.base_url = "https://x.example"  # type: ignore[misc]
+        said.base_url = "https://x.example"

@@ -132,7 +132,9 @@ def sniff_error(
     if status is None or status < 400:
         status = found.status
         headers = {}
-    message = ": ".join(found.messages)
+    message = found.messages[0] if found.messages else ""
+    if len(found.messages) > 1:
+        message += f" ({'; '.join(found.messages[1:])})"
     kind = _judge(found, status, message.lower())
     lower = {name.lower(): text for name, text in (headers or {}).items()}
     failure = Failure(
@@ -219,11 +221,11 @@ def _gather_object(value: dict[str, Json], found: _Found, depth: int) -> None:
         inner = value.get(key)
         if inner and (key != "response" or isinstance(inner, dict)):
             _gather(inner, found, depth + 1)
-    for key in ("message", "detail", "msg", "status_msg", "error_description", "title", "error_message", "Message"):
-        _gather(value.get(key), found, depth + 1)
     metadata = value.get("metadata")
     if isinstance(metadata, dict):  # OpenRouter puts the routed provider's own words here
         _gather(metadata.get("raw"), found, depth + 1)
+    for key in ("message", "detail", "msg", "status_msg", "error_description", "title", "error_message", "Message"):
+        _gather(value.get(key), found, depth + 1)
     _gather_names(value, found)
     _gather_details(value.get("details"), found)
     for key in _KEPT:

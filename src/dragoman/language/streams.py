@@ -40,7 +40,8 @@ class StreamReader(ABC):
 
     Subclasses implement ``_event`` (one decoded payload) and ``_end`` (the bytes ended or ``[DONE]``
     came: emit what is pending, then Finished or Failed). They emit through ``_emit``; after a
-    terminal event everything is ignored. ``done`` tells ``_end`` that ``[DONE]`` came. A body that is one JSON object is given to ``_whole``.
+    terminal event everything is ignored. A body that is one JSON object is given to ``_whole``.
+    ``done`` tells ``_end`` that ``[DONE]`` came.
     """
 
     def __init__(self) -> None:

@@ -132,9 +132,10 @@ def _take_over_standard(level: str, shared: list[Processor], final: list[Process
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-    # These tell every request's URL and every byte of a handshake on their lower levels.
-    for name in ("urllib3", "google", "asyncio", "aiohttp"):
+    # On their lower levels these tell every request's URL, or what our own start lines tell better.
+    for name in ("urllib3", "google", "asyncio", "aiohttp", "uvicorn"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
+    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
 
 
 class _Lines:

@@ -83,6 +83,18 @@ def read_request(call: Call, body: dict[str, Json]) -> Request:
     return DIALECTS[dialect].read_request(body, model=call.model, stream=call.stream)
 
 
+def unread_request(call: Call, body: Mapping[str, Json]) -> Request | None:
+    """As much of a request as a provider of its own dialect needs us to know, whatever else it holds.
+
+    A body our reader refuses may still be good to its own provider: nothing of it is our business then.
+    """
+    model = body.get("model", "") if call.model is None else call.model
+    if not isinstance(model, str) or "previous_response_id" in body:
+        return None
+    stream = body.get("stream") is True if call.stream is None else call.stream
+    return Request(call.dialect, model, [], stream=stream)
+
+
 def compose(
     call: Call, body: Mapping[str, Json], request: Request, target: Target, receipt: Receipt,
     *, options: Options, keepsakes: Keepsakes, expanded: bool,

@@ -41,7 +41,7 @@ from dragoman.relay.failing import (
 )
 from dragoman.relay.limits import limit_headers
 from dragoman.relay.metering import Meter, Record, Sink, log_record
-from dragoman.relay.outgoing import Options, Outgoing, Target, compose, read_body, read_request
+from dragoman.relay.outgoing import Options, Outgoing, Target, compose, read_body, read_request, unread_request
 from dragoman.relay.stored_responses import PreviousNotFound
 from dragoman.relay.streaming import STREAM_HEADERS, EarlyFailure, Patience, Pulse, drained, pump
 from dragoman.relay.whole import is_event_stream
@@ -146,8 +146,7 @@ class Journey:
         """An answer: the conversation is read, completed, aimed, and written for its target."""
         house, call = self._house, self._call
         body = house.memory.stored.expanded(call.owner, given) if call.dialect == RESPONSES else given
-        request = read_request(call, body)
-        target = self._target(request)
+        request, target = self._read_and_aimed(body)
         asked = self._make_asked(request, target)
         outgoing = compose(
             call, body, request, target, asked.receipt,
@@ -171,12 +170,27 @@ class Journey:
             CompletionWay(asked, self._meter, self._cleaned, hide_usage=outgoing.hide_usage),
         )
 
-    def _target(self, request: Request) -> Target:
-        """The provider, its model, and what the model accepts."""
+    def _read_and_aimed(self, body: dict[str, Json]) -> tuple[Request, Target]:
+        """The conversation and its target. What our reader refuses may pass to a provider of its own dialect."""
+        call = self._call
+        try:
+            request = read_request(call, body)
+        except Refused:
+            unread = unread_request(call, body)
+            target = self._target(unread, whole=False) if unread is not None else None
+            if unread is None or target is None or target.profile.dialect != call.dialect:
+                raise
+            return unread, target
+        return request, self._target(request)
+
+    def _target(self, request: Request, *, whole: bool = True) -> Target:
+        """The provider, its model, and what the model accepts. ``whole``: the request was read."""
         house, call = self._house, self._call
         resolved = house.resolver.resolve(request.model, surface=call.dialect)
         provider = house.providers[resolved.provider_name]
-        profile = provider.profile(resolved.upstream_model, request.dialect, request, family=resolved.family)
+        profile = provider.profile(
+            resolved.upstream_model, request.dialect, request if whole else None, family=resolved.family
+        )
         record = self._record
         record.asked_model, record.provider = request.model, resolved.provider_name
         record.upstream_model, record.stream = resolved.upstream_model, request.stream

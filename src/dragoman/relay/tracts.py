@@ -156,6 +156,7 @@ class ShortCut:
         self._hide_usage = hide_usage
         self._started: Started | None = None
         self._said = False
+        self._failed = False
         self._terminated = dialect not in TERMINATORS
         self._end = b"\n\n"
         self.ended = False
@@ -173,13 +174,20 @@ class ShortCut:
             self._see(event)
         if not self._terminated and b"[DONE]" in chunk:
             self._terminated = True
+        try:
+            out = self._passed(chunk)
+        except EventTooLarge as error:
+            return self.fail(Failure("server", str(error)))
+        # After an error more may follow that belongs to it.
+        if self._reader.ended and self._terminated and not self._failed and self._frames.aligned:
+            self.ended = True
+        return out
+
+    def _passed(self, chunk: bytes) -> bytes:
         if self._model.settled and not self._hide_usage and self._frames.aligned:
             self._end = chunk[-2:]
             return chunk
-        try:
-            return b"".join([self._frame(frame) for frame in self._frames.feed(chunk)])
-        except EventTooLarge as error:
-            return self.fail(Failure("server", str(error)))
+        return b"".join([self._frame(frame) for frame in self._frames.feed(chunk)])
 
     def close(self) -> bytes:
         was_over = self._reader.ended
@@ -192,15 +200,13 @@ class ShortCut:
         if events and isinstance(events[-1], Failed) and not was_over:
             return out + self._broken(events[-1].failure)
         self.ended = True
-        if not self._terminated:
-            out += TERMINATORS[self._dialect]
-        return out
+        return out + self._terminator()
 
     def fail(self, failure: Failure) -> bytes:
         self._frames.rest()
         if self._reader.ended:
             self.ended = True
-            return b"" if self._terminated else TERMINATORS[self._dialect]
+            return self._terminator()
         for event in self._reader.fail(failure):
             self._see(event)
         return self._broken(failure)
@@ -208,10 +214,14 @@ class ShortCut:
     def ping(self) -> bytes:
         return DIALECTS[self._dialect].StreamWriter(self._asked).ping()
 
+    def _terminator(self) -> bytes:
+        return b"" if self._terminated or self._failed else TERMINATORS[self._dialect]
+
     def _see(self, event: Event) -> None:
         if type(event) is PartDelta:
             pass
         elif isinstance(event, Failed):
+            self._failed = True
             event = Failed(self._clean(event.failure))
             if not self._said:
                 self.early_failure = event.failure

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import yaml
 
@@ -29,7 +29,8 @@ _PREFIX = "tag:yaml.org,2002:"
 class _CoreLoader(yaml.SafeLoader):
     """Knows the types of YAML 1.2's core schema and nothing else."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
+
+_CoreLoader.yaml_implicit_resolvers = {}
 
 
 for _tag, _pattern, _first in (

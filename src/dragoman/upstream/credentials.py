@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
 
-from dragoman.upstream.calls import UpstreamTrouble, no_credential
+from dragoman.upstream.calls import no_credential
 
 REFRESH_EARLY = 300.0
 """Seconds before its end at which a token is renewed while it still serves."""
@@ -133,8 +133,8 @@ class FreshToken:
     async def _wait(self, task: asyncio.Task[None], provider: str) -> None:
         try:
             await asyncio.shield(task)
-        except UpstreamTrouble:
-            raise
+        except ImportError as error:
+            raise no_credential(provider, "google-auth is missing: install dragoman with its extra 'google'") from error
         except Exception as error:
             # google-auth's messages may hold URLs and answers of the token server; the type says enough.
             raise no_credential(provider, f"no access token could be had ({type(error).__name__})") from error

@@ -199,7 +199,8 @@ class Resolver:
         return None
 
     def _preferred(self) -> str:
-        named = self._provider_named(self._models.preferred) if self._models.preferred else None
+        word = self._models.preferred
+        named = self._provider_named("gemini" if word == "google" else word) if word else None
         if named is not None:
             return named
         return next(iter(self._providers)) if len(self._providers) == 1 else ""

@@ -30,7 +30,7 @@ from dragoman.language.fitting.placement import fit_placement
 from dragoman.language.fitting.reasoning import fit_reasoning, fit_signed_turn, fit_tools_with_reasoning
 from dragoman.language.fitting.restore import Restorer
 from dragoman.language.fitting.stops import StopCutter
-from dragoman.language.fitting.tools import fit_tools
+from dragoman.language.fitting.tools import fit_remembered_tools, fit_tools
 from dragoman.language.ir import Request
 from dragoman.language.losses import Receipt
 from dragoman.language.profiles import Profile
@@ -71,6 +71,7 @@ def fit(request: Request, profile: Profile, receipt: Receipt) -> Fitted:
     fit_content(draft)
     fit_placement(draft)
     fit_history(draft)
+    fit_remembered_tools(draft)
     fit_prefill(draft)
     if draft.result_media:
         move_result_media(draft)

@@ -16,7 +16,11 @@ from dragoman.language.ir import Citation, Extras, Json, Opaque, Part, Reasoning
 from dragoman.language.profiles import Profile
 
 _INDEX = re.compile(r"\[\d+\]")
-_CACHE_HINT = ("anthropic", "cache_control")
+_CACHE_HINT = "cache_control"
+"""Anthropic's, but clients send it in Chat bodies, too."""
+
+_OBEYED = frozenset({("openai_chat", "stream_options")})
+"""Wishes about the answer's form, which the gateway obeys whatever the target."""
 
 
 def foreign(request: Request, dialect: str) -> Iterator[tuple[str, str, str]]:
@@ -31,23 +35,22 @@ def foreign(request: Request, dialect: str) -> Iterator[tuple[str, str, str]]:
 def note_foreign(draft: Draft) -> None:
     """Note what ``foreign`` finds in the client's request, save what other concerns have noted."""
     found: dict[tuple[str, str, str], list[str]] = {}
+    hints = 0
     for path, owner, name, node in _walk(draft.source, draft.profile.dialect):
-        if isinstance(node, Opaque | Reasoning | Citation):
+        if isinstance(node, Opaque | Reasoning | Citation) or (owner, name) in _OBEYED:
             continue
-        if (owner, name) == _CACHE_HINT:
-            if not draft.profile.cache_hints:
-                found.setdefault(("", owner, name), []).append(path)
+        if name == _CACHE_HINT:
+            hints += 1
         else:
             found.setdefault((_INDEX.sub("[*]", path), owner, name), []).append(path)
+    note = draft.receipt.note
+    if hints and not draft.profile.cache_hints:
+        note(_CACHE_HINT, "dropped", f"{hints} cache hints mean nothing to the target")
     for (everywhere, owner, name), paths in found.items():
-        if (owner, name) == _CACHE_HINT:
-            draft.receipt.note(
-                "cache_control", "dropped", f"{len(paths)} cache hints of {owner} mean nothing to the target"
-            )
-        elif len(paths) == 1:
-            draft.receipt.note(f"{paths[0]}{name}", "dropped", f"only {owner} knows it")
+        if len(paths) == 1:
+            note(f"{paths[0]}{name}", "dropped", f"only {owner} knows it")
         else:
-            draft.receipt.note(f"{everywhere}{name}", "dropped", f"only {owner} knows it ({len(paths)} places)")
+            note(f"{everywhere}{name}", "dropped", f"only {owner} knows it ({len(paths)} places)")
 
 
 def keeps_thought(thought: Reasoning, profile: Profile) -> bool:

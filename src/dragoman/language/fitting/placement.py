@@ -20,20 +20,27 @@ def fit_placement(draft: Draft) -> None:
     while head < count and messages[head].role == "system":
         head += 1
     first = head if draft.profile.system_role else 0
-    places = [place for place in range(first, count) if messages[place].role == "system"]
+    places = [place for place in range(first, count) if messages[place].role == "system" and _says(messages[place])]
     if not places:
         return
-    fitted = list(messages)
+    fitted = messages
     for run in _runs(places):
         in_place = draft.profile.system_in_place and run[0] >= head
         if in_place and draft.profile.system_before_answer:
-            in_place = _joined(draft, fitted, run)
+            in_place = _between_question_and_answer(messages, run)
+            if in_place and len(run) > 1:
+                fitted = _joined(draft, fitted, run)
         if not in_place:
+            fitted = list(fitted)
             for place in run:
                 why = "a system message the target does not take here goes out as marked user text"
                 draft.receipt.note(f"messages[{place}]", "approximated", why)
                 fitted[place] = _marked(fitted[place])
     draft.request.messages = fitted
+
+
+def _says(message: Message) -> bool:
+    return any(part is not GONE for part in message.parts)
 
 
 def _runs(places: list[int]) -> list[list[int]]:
@@ -47,22 +54,24 @@ def _runs(places: list[int]) -> list[list[int]]:
     return runs
 
 
-def _joined(draft: Draft, messages: list[Message], run: list[int]) -> bool:
-    """Whether the run may stay; then it becomes one message, as each must be followed by an answer or the end.
+def _between_question_and_answer(messages: list[Message], run: list[int]) -> bool:
+    """Where the newest Claude takes a system message.
 
     https://platform.claude.com/docs/en/build-with-claude/mid-conversation-system-messages
     """
     before = messages[run[0] - 1].role if run[0] else ""
     after = messages[run[-1] + 1].role if run[-1] + 1 < len(messages) else "assistant"
-    if before not in ("user", "tool") or after != "assistant":
-        return False
-    if len(run) > 1:
-        joined = [part for place in run for part in messages[place].parts]
-        messages[run[0]] = replace(messages[run[0]], parts=joined)
-        for place in run[1:]:
-            messages[place] = replace(messages[place], parts=[GONE])
-        draft.gone = True
-    return True
+    return before in ("user", "tool") and after == "assistant"
+
+
+def _joined(draft: Draft, messages: list[Message], run: list[int]) -> list[Message]:
+    """The run as one message, as each would have to be followed by an answer; the others are emptied."""
+    joined = list(messages)
+    joined[run[0]] = replace(messages[run[0]], parts=[part for place in run for part in messages[place].parts])
+    for place in run[1:]:
+        joined[place] = replace(messages[place], parts=[GONE])
+    draft.gone = True
+    return joined
 
 
 def _marked(message: Message) -> Message:

@@ -12,7 +12,7 @@ from typing import Any
 
 from dragoman.language.fitting.draft import Draft
 from dragoman.language.fitting.names import ToolNames, is_plain
-from dragoman.language.ir import Json, Opaque, Tool
+from dragoman.language.ir import Json, Opaque, Tool, ToolCall, ToolChoice
 
 _INPUT_SCHEMA: dict[str, Json] = {
     "type": "object",
@@ -34,7 +34,24 @@ def fit_tools(draft: Draft) -> None:
     kept = _offered(draft)
     draft.names.define([(place, tool) for place, tool in kept if isinstance(tool, Tool)])
     draft.request.tools = [_fitted(tool, draft) if isinstance(tool, Tool) else tool for _, tool in kept]
-    _note_common(draft, [(place, tool) for place, tool in kept if isinstance(tool, Tool)])
+    _note_changes(draft, [(place, tool) for place, tool in kept if isinstance(tool, Tool)])
+
+
+def fit_remembered_tools(draft: Draft) -> None:
+    """Anthropic has refused calls in history whose tools are not defined: they are, and none may be called.
+
+    Codex, for one, asks for a summary of a tool conversation without offering any tool.
+    """
+    request = draft.request
+    if draft.profile.dialect != "anthropic" or request.tools:
+        return
+    names = dict.fromkeys(
+        part.name for message in request.messages for part in message.parts if isinstance(part, ToolCall)
+    )
+    if names:
+        draft.receipt.note("tools", "repaired", "the tools called in history are defined, and none may be called")
+        request.tools = [Tool(name) for name in names]
+        request.tool_choice = ToolChoice("none")
 
 
 def hosted_name(tool: Opaque) -> str:
@@ -113,7 +130,7 @@ def _described(tool: Tool) -> str:
     return f"{tool.description}\n\nThe input must follow this {syntax} grammar:\n{definition}".lstrip()
 
 
-def _note_common(draft: Draft, placed: list[tuple[int, Tool]]) -> None:
+def _note_changes(draft: Draft, placed: list[tuple[int, Tool]]) -> None:
     """What befell the tools: one line for what befell several alike."""
     profile, note = draft.profile, draft.receipt.note
     tools = [tool for _, tool in placed]

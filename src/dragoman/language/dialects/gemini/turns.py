@@ -9,6 +9,8 @@ Wire: https://ai.google.dev/api/caching#Content and https://ai.google.dev/gemini
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dragoman.language.dialects.gemini.parts import (
     read_call,
     read_part,
@@ -185,9 +187,10 @@ def write_instruction(messages: list[Message], own: bool) -> dict[str, Json] | N
 def write_contents(messages: list[Message], request: Request, profile: Profile, receipt: Receipt) -> list[Json]:
     """Spell the turns: those read from one content together, otherwise neighbours of one role merged."""
     own = request.dialect == NAME
+    names = {part.id: part.name for message in messages for part in message.parts if isinstance(part, ToolCall)}
     contents: list[Json] = []
     for turn in _gathered(messages, own):
-        content = _write_turn(turn, own)
+        content = _write_turn(turn, own, names)
         if content is None:
             continue
         if profile.needs_call_signature and content.get("role") == "model":
@@ -210,13 +213,13 @@ def _gathered(messages: list[Message], own: bool) -> list[list[Message]]:
     return turns
 
 
-def _write_turn(turn: list[Message], own: bool) -> dict[str, Json] | None:
+def _write_turn(turn: list[Message], own: bool, names: dict[str, str]) -> dict[str, Json] | None:
     fields = ours(turn[0].extras) if own else {}
     results: list[Json] = []
     others: list[Json] = []
     for message in turn:
         for part in message.parts:
-            written = _write_part(part, own)
+            written = _write_part(part, own, names)
             if written is not None:
                 (results if isinstance(part, ToolResult) else others).append(written)
     parts = [*results, *others]
@@ -233,13 +236,15 @@ def _write_turn(turn: list[Message], own: bool) -> dict[str, Json] | None:
     return content
 
 
-def _write_part(part: Part, own: bool) -> dict[str, Json] | None:
+def _write_part(part: Part, own: bool, names: dict[str, str]) -> dict[str, Json] | None:
     if isinstance(part, Text | Refusal):
         return write_text(part) if part.text or own or ours(part.extras) else None
     if isinstance(part, ToolCall):
         return write_call(part, own=own)
     if isinstance(part, ToolResult):
-        return write_result(part, own=own)
+        # A response must name its function; other wires know it by the call's id only.
+        name = part.name if own else names.get(part.call_id) or part.name
+        return write_result(replace(part, name=name), own=own)
     if isinstance(part, Opaque):
         return dict(part.data) if part.dialect == NAME else None
     if isinstance(part, Media):

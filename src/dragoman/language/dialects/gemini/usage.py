@@ -99,16 +99,19 @@ def write_usage(usage: Usage) -> dict[str, Json]:
     spelt = fields.get("~counts")
     if spelt is not None and _same(usage, read_counts(spelt)):
         return {**spelt, **wire_fields(fields)}
-    reasoning = min(usage.reasoning or 0, usage.output or 0)
-    written: dict[str, Json] = {
-        "promptTokenCount": usage.prompt,
-        "candidatesTokenCount": (usage.output or 0) - reasoning,
-        "totalTokenCount": usage.prompt + (usage.output or 0),
-    }
+    written: dict[str, Json] = {}
+    # Nothing reported is nothing written: a zero would be a statement.
+    if usage.input is not None or usage.cache_read is not None:
+        written["promptTokenCount"] = usage.prompt
     if usage.cache_read is not None:
         written["cachedContentTokenCount"] = usage.cache_read
-    if usage.reasoning is not None:
-        written["thoughtsTokenCount"] = reasoning
+    reasoning = min(usage.reasoning or 0, usage.output or 0)
+    if usage.output is not None:
+        written["candidatesTokenCount"] = usage.output - reasoning
+        if usage.reasoning is not None:
+            written["thoughtsTokenCount"] = reasoning
+    if written:
+        written["totalTokenCount"] = usage.prompt + (usage.output or 0)
     return {**written, **wire_fields(fields)}
 
 

@@ -39,6 +39,8 @@ from dragoman.language.streams import Asked
 from dragoman.language.streams import StreamWriter as BaseWriter
 from dragoman.language.wire import encode, whole_characters
 
+_UNREPORTED = Usage()
+
 
 def shows_thoughts(asked: Asked) -> bool:
     """Whether the client asked to see thoughts."""
@@ -239,7 +241,7 @@ class StreamWriter(BaseWriter):
         if candidates:
             body["candidates"] = candidates
         body.update(wire_fields(fields))
-        if not self._own or self.usage != Usage():
+        if self.usage != _UNREPORTED:
             body["usageMetadata"] = write_usage(self.usage)
         body.update(self._envelope)
         return self._framed(encode(whole_characters(body))) + (b"]" if self._array else b"")
@@ -299,7 +301,7 @@ def write_response(response: Response, asked: Asked) -> dict[str, Json]:
     ]
     body: dict[str, Json] = {"candidates": candidates} if candidates else {}
     body.update(wire_fields(fields))
-    if not own or response.usage != Usage():
+    if response.usage != _UNREPORTED:
         body["usageMetadata"] = write_usage(response.usage)
     body.update(_identity(asked, response.id, fields))
     return whole_characters(body)  # type: ignore[no-any-return]

@@ -42,8 +42,10 @@ def is_error(body: Fields) -> bool:
         return True
     if body.get("choices") is not None:
         return False
-    return body.get("object") == "error" or body.get("type") == "error" or any(
-        body.get(name) for name in ("detail", "message", "msg")
+    return (
+        body.get("object") == "error"
+        or body.get("type") == "error"
+        or any(body.get(name) for name in ("detail", "message", "msg"))
     )
 
 
@@ -69,7 +71,7 @@ def read_response(body: dict[str, Json]) -> Response:
         text = next((part for part in reversed(read[0].parts) if isinstance(part, Text)), None)
         if text is not None:
             text.citations = text.citations + beside
-    return Response(identifier, model, read or [Choice([], Finish("end"))], usage or Usage(), packed(fields))
+    return Response(identifier, model, read or [Choice([], Finish("end"))], usage or Usage(), {NAME: fields})
 
 
 def _read_choice(choice: Fields, answer: str) -> Choice:
@@ -118,7 +120,10 @@ def _read_content(rest: Fields, tags: bool) -> list[Part]:
         del rest["content"]
         if not tags:
             return [Text(content)]
-        return [Reasoning(words) if kind == "thought" else Text(words) for kind, words in split_whole(content)]
+        pieces = split_whole(content)
+        if not any(kind == "text" for kind, _ in pieces):
+            rest["content"] = ""
+        return [Reasoning(words) if kind == "thought" else Text(words) for kind, words in pieces]
     if isinstance(content, list) and content:  # Mistral's typed parts
         del rest["content"]
         rest["~content"] = "list"
@@ -195,8 +200,10 @@ def write_response(response: Response, asked: Asked) -> dict[str, Json]:
     }
     if "~object" in kept:
         body["object"] = kept["~object"]
-        if kept["~object"] is None:
+        if kept["~object"] is None:  # Copilot sends neither
             del body["object"]
+            if "created" not in kept:
+                del body["created"]
     return body
 
 
@@ -210,13 +217,20 @@ def wants_legacy(asked: Asked) -> bool:
     return own(asked.request.extras).get("~functions") is True
 
 
+def is_legacy(call: ToolCall) -> bool:
+    """Whether the call came as a ``function_call``."""
+    return own(call.extras).get("~legacy") is True
+
+
 def _write_choice(number: int, choice: Choice, native: bool, asked: Asked) -> Fields:
     kept = own(choice.finish.extras)
-    legacy = wants_legacy(asked) and any(isinstance(part, ToolCall) for part in choice.parts)
+    calls = [part for part in choice.parts if isinstance(part, ToolCall)]
+    legacy = bool(calls) and (wants_legacy(asked) or (native and is_legacy(calls[0])))
     rest = {key: value for key, value in kept.items() if key[:1] != "~" and key != "message"}
     written: Fields = {"index": number}
     if "~message" not in kept:
-        written["message"] = _Message(asked, native, legacy).write(choice.parts, kept.get("message", {}))
+        message = _Message(asked, native, legacy, cut=choice.finish.reason == "length")
+        written["message"] = message.write(choice.parts, kept.get("message", {}))
     logprobs = [entry for part in choice.parts if isinstance(part, Text) for entry in part.logprobs]
     if logprobs:
         rest["logprobs"] = {"content": logprobs, **(rest.get("logprobs") or ({} if native else {"refusal": None}))}
@@ -228,8 +242,9 @@ def _write_choice(number: int, choice: Choice, native: bool, asked: Asked) -> Fi
 class _Message:
     """One message under construction."""
 
-    def __init__(self, asked: Asked, native: bool, legacy: bool) -> None:
+    def __init__(self, asked: Asked, native: bool, legacy: bool, cut: bool) -> None:
         self._asked = asked
+        self._cut = cut
         self._native = native
         self._legacy = legacy
         self._custom = declared_custom(asked.request)
@@ -288,7 +303,10 @@ class _Message:
         if self._legacy:
             self._fields["function_call"] = {"name": part.name, "arguments": part.arguments or "{}"}
             return
-        self._fields.setdefault("tool_calls", []).append(write_call(part, self._custom.get(part.name, False)))
+        written = write_call(part, self._custom.get(part.name, False))
+        if self._cut and not part.arguments and "function" in written:
+            written["function"]["arguments"] = ""  # cut before the first word: not a call without arguments (S15)
+        self._fields.setdefault("tool_calls", []).append(written)
 
     def _media(self, part: Media) -> None:
         audio = own(part.extras).get("audio")

@@ -51,8 +51,8 @@ def _write_tooling(request: Request, profile: Profile, form: Fields) -> Fields:
     if form.get("~functions") and all(isinstance(tool, Tool) for tool in request.tools):
         return _write_legacy(request)
     tools = write_tools(request.tools, profile.cache_hints)
-    if not tools:  # an empty list is refused, and so is a choice among nothing
-        return {}
+    if not tools:  # an empty list is refused by most, and so is a choice among nothing
+        return {"tools": []} if "~tools" in form and request.dialect == NAME else {}
     written: Fields = {"tools": tools}
     if request.tool_choice is not None:
         written["tool_choice"] = write_choice(request.tool_choice, request.tools)
@@ -156,8 +156,6 @@ class _Spelling:
     def _think(self, thought: Reasoning, written: Fields) -> None:
         """Give the thought back in the field where it belongs; several thoughts of one turn are joined."""
         field = self._profile.reasoning_field
-        if not field and self._profile.family != "other":
-            return
         if not self._native and not field:
             return
         fields = write_thought(thought)
@@ -172,7 +170,7 @@ class _Spelling:
 
     def _result(self, result: ToolResult) -> Json:
         form = own(result.extras)
-        content = [Text(ERROR_MARK)] if result.is_error and not result.content else result.content
+        content: list[Part] = [Text(ERROR_MARK)] if result.is_error and not result.content else result.content
         if result.is_error and result.content:
             content = _marked(result.content)
         written = self._content(content, result)

@@ -6,6 +6,7 @@ A call leaves as soon as its id and name are known (S07); pieces are told apart 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dragoman.language.dialects.openai_chat.fields import Fields, made_id, packed, said
@@ -41,11 +42,12 @@ class _Call:
 
 
 class Calls:
-    """The calls of one choice."""
+    """The calls of one choice. ``opening`` is asked to clear the way before a call opens its part."""
 
-    __slots__ = ("_by_index", "_calls", "_choice", "_parts")
+    __slots__ = ("_by_index", "_calls", "_choice", "_opening", "_parts")
 
-    def __init__(self, parts: Parts, choice: int) -> None:
+    def __init__(self, parts: Parts, choice: int, opening: Callable[[], None]) -> None:
+        self._opening = opening
         self._parts = parts
         self._choice = choice
         self._calls: list[_Call] = []
@@ -95,19 +97,23 @@ class Calls:
         call.name = call.name or name
         self._grow(call, text)
 
-    def finish(self, answer: str) -> None:
-        """The answer is over: calls that still lack an id get one, all are ended."""
+    def finish(self, answer: str, whole: bool) -> None:
+        """The answer is over: calls that still lack an id get one, all are ended.
+
+        ``whole``: nothing was cut off, so a call without arguments has none and says ``{}`` (S09, S15).
+        """
         for call in self._calls:
-            if not call.started and (call.name or call.id):
+            if not call.started and call.name:
                 self._start(call, answer)
+            if whole and call.started and not call.pieces and call.kind == "function":
+                self._parts.grow(self._key(call), "{}")
             self._end(call)
 
     def _find(self, index: Json, identifier: str, name: str, text: bool) -> _Call | None:
         """The call a piece belongs to; ``None`` for an empty piece of no call (S05)."""
         if isinstance(index, int) and not isinstance(index, bool):
             call = self._by_index.get(index)
-            # Some fold parallel calls onto one index: another id with a name is another call.
-            if call is None or (identifier and call.id and identifier != call.id and name):
+            if call is None or self._folded(call, identifier, name):
                 if not (identifier or name or text):
                     return None
                 call = self._by_index[index] = self._new()
@@ -119,6 +125,12 @@ class Calls:
         if last is None or identifier or (name and last.name and (name != last.name or last.complete())):
             return self._new() if identifier or name or text else None
         return last
+
+    def _folded(self, call: _Call, identifier: str, name: str) -> bool:
+        """Some put parallel calls on one index: another id, or another name behind whole arguments, is another call."""
+        if identifier and call.id:
+            return identifier != call.id and bool(name)
+        return bool(name and call.name and name != call.name and call.complete())
 
     def _new(self) -> _Call:
         for call in self._calls:
@@ -140,14 +152,17 @@ class Calls:
             self._start(call, "")
 
     def _start(self, call: _Call, answer: str) -> None:
+        self._opening()
         call.started = True
         identifier = call.id or made_id(answer, call.number, call.name)
-        self._parts.start(self._key(call), ToolCall(identifier, call.name, "", call.kind, extras=call.extras), self._choice)
+        self._parts.start(
+            self._key(call), ToolCall(identifier, call.name, "", call.kind, extras=call.extras), self._choice
+        )
         if held := "".join(call.pieces):
             self._parts.grow(self._key(call), held)
 
     def _end(self, call: _Call) -> None:
-        if not call.ended:
+        if call.started and not call.ended:
             call.ended = True
             self._parts.end(self._key(call))
 

@@ -71,4 +71,5 @@ def said(value: Json) -> str:
 
 def made_id(*facts: object) -> str:
     """A call id for a wire that gave none: the same for the same facts, unlike for others (R04, S07)."""
-    return "call_" + hashlib.sha256("\x00".join(str(fact) for fact in facts).encode("utf-8", "replace")).hexdigest()[:24]
+    text = "\x00".join(str(fact) for fact in facts)
+    return "call_" + hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:24]

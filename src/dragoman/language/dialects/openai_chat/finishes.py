@@ -65,9 +65,9 @@ def write_finish(finish: Finish, legacy: bool = False, whole: bool = False) -> s
     Only words the official clients know leave here; a vendor's own stays in ``native_finish_reason``.
     """
     word: Json = own(finish.extras).get("~word")
-    if isinstance(word, str) and (word in _WORDS.values() or word == "function_call" or (whole and word)):
-        if finish.reason != "tool_calls" or word in ("tool_calls", "function_call"):
-            return word
+    known = isinstance(word, str) and word != "" and (whole or word in _WORDS.values() or word == "function_call")
+    if known and (finish.reason != "tool_calls" or word in ("tool_calls", "function_call")):
+        return str(word)
     if finish.reason == "tool_calls" and legacy:
         return "function_call"
     return _WORDS[finish.reason]

@@ -15,7 +15,7 @@ from dragoman.language.dialects.openai_chat.citations import read_annotation, re
 from dragoman.language.dialects.openai_chat.fields import NAME, Fields, packed, said
 from dragoman.language.dialects.openai_chat.finishes import read_finish
 from dragoman.language.dialects.openai_chat.parts import read_parts, thinking_words
-from dragoman.language.dialects.openai_chat.think_tags import LeadingThought
+from dragoman.language.dialects.openai_chat.think_tags import LeadingThought, Piece
 from dragoman.language.dialects.openai_chat.thoughts import (
     FIELDS,
     Details,
@@ -61,9 +61,9 @@ class _Choice:
         "number", "open", "refused", "said", "tags", "thought_extras", "tokens",
     )  # fmt: skip
 
-    def __init__(self, number: int, parts: Parts) -> None:
+    def __init__(self, number: int, calls: Calls) -> None:
         self.number = number
-        self.calls = Calls(parts, number)
+        self.calls = calls
         self.open = ""
         self.said = False
         self.refused = False
@@ -102,15 +102,20 @@ class StreamReader(BaseReader):
         fast = self._fast
         if fast >= 0:
             choices = payload.get("choices")
-            if choices and len(choices) == 1 and not payload.get("usage") and "error" not in payload:
+            if (
+                choices
+                and len(choices) == 1
+                and not choices[0].get("index")
+                and not payload.get("usage")
+                and "error" not in payload
+            ):
                 choice = choices[0]
                 delta = choice.get("delta")
                 if delta and not choice.get("finish_reason") and not choice.get("logprobs"):
                     text = delta.get("content")
-                    if text and type(text) is str and choice.get("index") in (0, None):
-                        if len(delta) == 1 or _only_text(delta):
-                            self._out.append(PartDelta(fast, text))
-                            return
+                    if text and type(text) is str and (len(delta) == 1 or _only_text(delta)):
+                        self._out.append(PartDelta(fast, text))
+                        return
         self._chunk(name, payload)
 
     def _chunk(self, name: str, payload: Fields) -> None:
@@ -171,7 +176,8 @@ class StreamReader(BaseReader):
         number = number if isinstance(number, int) and number >= 0 else 0
         state = self._choices.get(number)
         if state is None:
-            state = self._choices[number] = _Choice(number, self._parts)
+            calls = Calls(self._parts, number, lambda: self._clear(number))
+            state = self._choices[number] = _Choice(number, calls)
             self._fast = -1
         if self._id or choice.get("delta"):
             self._begin()
@@ -206,22 +212,21 @@ class StreamReader(BaseReader):
         if isinstance(annotations := delta.get("annotations"), list):
             self._annotate(state, annotations)
         if isinstance(calls := delta.get("tool_calls"), list) and calls:
-            self._settle(state)
             for item in calls:
                 if isinstance(item, dict):
-                    self._call(state, item)
+                    state.calls.add(item)
         if isinstance(function := delta.get("function_call"), dict):
             state.calls.add_legacy(function)
         for key, value in delta.items():
             if key not in _DELTA and isinstance(value, dict | list) and value:
                 state.message[key] = value
 
-    def _call(self, state: _Choice, item: Fields) -> None:
-        had = state.calls.started
-        state.calls.add(item)
-        if state.calls.started and not had:
-            self._end_open(state)
-            state.blank = ""
+    def _clear(self, number: int) -> None:
+        """A call opens: what is open ends first, and blanks before it say nothing (S05)."""
+        state = self._choices[number]
+        self._settle(state)
+        self._end_open(state)
+        state.blank = ""
 
     # ------------------------------------------------------------ text
 
@@ -229,6 +234,7 @@ class StreamReader(BaseReader):
         if isinstance(content, str):
             self._tagged(state, content)
         elif isinstance(content, list):
+            self._settle(state)
             for item in content:
                 if isinstance(item, str):
                     self._text(state, item)
@@ -257,7 +263,7 @@ class StreamReader(BaseReader):
             state.tags = None
         self._pieces(state, pieces)
 
-    def _pieces(self, state: _Choice, pieces: list[tuple[str, str]]) -> None:
+    def _pieces(self, state: _Choice, pieces: list[Piece]) -> None:
         for kind, words in pieces:
             if kind == "thought":
                 self._thought(state, words, {})
@@ -319,11 +325,8 @@ class StreamReader(BaseReader):
         entries = [entry for entry in raw if isinstance(entry, dict)] if isinstance(raw, list) else []
         kept, sealed = unsealed(entries)
         words = "".join(entry_words(entry) for entry in kept)
-        if not kept:
-            if not sealed or words or fields:
-                self._thought(state, delta[fields[0]] if fields else "", spelling(fields, False))
-        elif not words and fields:
-            self._thought(state, delta[fields[0]], spelling(fields, True))
+        if fields and not words:
+            self._thought(state, delta[fields[0]], spelling(fields, bool(kept)))
         for entry in kept:
             self._detail(state, entry, spelling(fields, True))
         if sealed:
@@ -400,7 +403,7 @@ class StreamReader(BaseReader):
         if not states or not (self.done or all(state.finish for state in states)):
             return  # neither a reason nor a marker: the base class fails the answer (S12)
         self._begin()
-        self._close_parts(beside=True)
+        self._close_parts(ended=True)
         finishes = [Finish("unknown")] * (states[-1].number + 1)
         for state in states:
             finishes[state.number] = self._finish(state)
@@ -420,7 +423,7 @@ class StreamReader(BaseReader):
             kept["logprobs"] = state.logprobs
         return read_finish(state.finish, kept, parts)
 
-    def _close_parts(self, beside: bool = False) -> None:
+    def _close_parts(self, ended: bool = False) -> None:
         for number in sorted(self._choices):
             state = self._choices[number]
             self._settle(state)
@@ -428,10 +431,10 @@ class StreamReader(BaseReader):
                 blank, state.blank = state.blank, ""
                 self._open(state, "text", Text(""))
                 self._parts.grow((number, "text"), blank)
-            if beside and number == 0 and state.open == "text":
+            if ended and number == 0 and state.open == "text":
                 state.annotations += read_beside(self._envelope)
             self._end_open(state)
-            state.calls.finish(f"{self._id}/{number}")
+            state.calls.finish(f"{self._id}/{number}", ended and state.finish != "length")
             if state.audio:
                 self._speak(state)
         self._parts.end_all()
@@ -455,7 +458,7 @@ class StreamReader(BaseReader):
 
 def _only_text(delta: Fields) -> bool:
     """Whether nothing but the text of a delta says anything."""
-    for key, value in delta.items():
-        if value and key != "content" and key != "role":
+    for key in delta:  # noqa: SIM110 - a generator would cost more than the loop
+        if delta[key] and key != "content" and key != "role":
             return False
     return True

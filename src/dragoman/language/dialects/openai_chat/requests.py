@@ -74,6 +74,8 @@ def read_request(body: dict[str, Json], *, model: str | None = None, stream: boo
 def _read_tooling(fields: Fields, request: Request, form: Fields) -> None:
     if (tools := take(fields, "tools", list)) is not None:
         request.tools = read_tools(tools)
+        if not tools:
+            form["~tools"] = []
     if (choice := fields.get("tool_choice")) is not None:
         request.tool_choice = read_choice(choice)
         if isinstance(choice, dict) and choice.get("disable_parallel_tool_use") is True:
@@ -137,7 +139,8 @@ class _Messages:
             self._out.append(Message(role, parts, packed(kept)))
             return
         self._out.append(Message("tool", list(results)))
-        if others := [part for part in parts if not isinstance(part, ToolResult)]:
+        others: list[Part] = [part for part in parts if not isinstance(part, ToolResult)]
+        if others:
             self._out.append(Message(role, others, packed(kept)))
 
     def _content(self, fields: Fields, form: Fields, path: str) -> list[Part]:
@@ -192,7 +195,8 @@ class _Messages:
         identifier = take(fields, "tool_call_id", str, path) or ""
         if role == "function":
             form["~legacy"] = True
-        known = next((one for one in self._waiting if (one[1] == name if role == "function" else one[0] == identifier)), None)
+        fits = (1, name) if role == "function" else (0, identifier)
+        known = next((one for one in self._waiting if one[fits[0]] == fits[1]), None)
         if known is None and not identifier and self._waiting:
             known = self._waiting[0]  # a result without an id answers the oldest open call
         if known is not None:

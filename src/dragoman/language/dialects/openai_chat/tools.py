@@ -51,7 +51,7 @@ def read_function(inner: Fields, outer: Fields, form: Fields, path: str) -> Tool
     description = take(inner, "description", str, path) if inner.get("description") else ""
     parameters = take(inner, "parameters", dict, path)
     strict = take(inner, "strict", bool, path)
-    deferred = outer.pop("defer_loading", None) is True or (form.get("~flat") and inner.pop("defer_loading", None)) is True
+    deferred = (inner if form.get("~flat") else outer).pop("defer_loading", None) is True
     kept = {**outer, **form, **({"function": inner} if inner else {})}
     hint = cache_hint(outer) or cache_hint(inner)
     return Tool(name, description, parameters, strict=strict, deferred=deferred, extras={**packed(kept), **hint})
@@ -202,8 +202,8 @@ def read_call(call: Fields) -> ToolCall | None:
     kind = fields.pop("type", "function")
     name = "custom" if kind == "custom" and isinstance(fields.get("custom"), dict) else "function"
     inner = dict(fields.pop(name)) if isinstance(fields.get(name), dict) else {}
-    if name == "function" and not any((fields.get("custom") or {"": 0}).values()):
-        fields.pop("custom")
+    if name == "function" and isinstance(spare := fields.get("custom"), dict) and not any(spare.values()):
+        del fields["custom"]
     called = said(inner.pop("name", None))
     raw = inner.pop("input" if name == "custom" else "arguments", None)
     if not called and not raw:
@@ -212,9 +212,7 @@ def read_call(call: Fields) -> ToolCall | None:
     if inner:
         fields[name] = inner
     extras: Extras = {**packed(fields), **_signature(fields)}
-    return ToolCall(
-        identifier, called, words_of(raw), kind="custom" if name == "custom" else "function", extras=extras
-    )
+    return ToolCall(identifier, called, words_of(raw), kind="custom" if name == "custom" else "function", extras=extras)
 
 
 def words_of(arguments: Json) -> str:
@@ -226,7 +224,8 @@ def words_of(arguments: Json) -> str:
 
 def _signature(fields: Fields) -> Extras:
     """Gemini's signature, in the place where its Chat surface puts it (T05)."""
-    google = (fields.get("extra_content") or {}).get("google") if isinstance(fields.get("extra_content"), dict) else None
+    content = fields.get("extra_content")
+    google = content.get("google") if isinstance(content, dict) else None
     signature = google.get("thought_signature") if isinstance(google, dict) else None
     return {"gemini": {"thoughtSignature": signature}} if isinstance(signature, str) else {}
 

@@ -74,16 +74,13 @@ def _first(places: tuple[Fields, ...], keys: tuple[str, ...]) -> int | None:
 def summed(reports: list[Usage]) -> Usage:
     """One report of several that each counted their own choice: prompt once, outputs added (U07)."""
     last = reports[-1]
-    extras = {NAME: {key: value for key, value in own(last.extras).items() if key not in ("~counts", "~unexplained")}}
-    extras[NAME].pop("completion_tokens_details", None)
-    return Usage(
-        input=last.input,
-        cache_read=last.cache_read,
-        cache_write=last.cache_write,
-        output=sum(report.output or 0 for report in reports),
-        reasoning=_added([report.reasoning for report in reports]),
-        extras=extras,
-    )
+    output = sum(report.output or 0 for report in reports)
+    kept = dict(own(last.extras))
+    kept["~counts"] = dict(zip(_COUNTS, (last.prompt, output, last.prompt + output), strict=True))
+    reasoning = _added([report.reasoning for report in reports])
+    if isinstance(details := kept.get("completion_tokens_details"), dict) and reasoning is not None:
+        kept["completion_tokens_details"] = {**details, "reasoning_tokens": reasoning}
+    return Usage(last.input, last.cache_read, last.cache_write, output, reasoning, extras={NAME: kept})
 
 
 def _added(counts: list[int | None]) -> int | None:
