@@ -33,7 +33,8 @@ def identifiers() -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=2048)
 def _load(identifier: str) -> dict[str, Any]:
-    return json.loads((FOLDER / f"{identifier}.json").read_text("utf-8"))
+    loaded: dict[str, Any] = json.loads((FOLDER / f"{identifier}.json").read_text("utf-8"))
+    return loaded
 
 
 def exchange(identifier: str) -> dict[str, Any]:
@@ -45,12 +46,13 @@ def exchange(identifier: str) -> dict[str, Any]:
 
 def sse_bytes(identifier: str) -> bytes:
     """The raw stream of one exchange."""
-    return exchange(identifier)["response"]["sse"].encode("utf-8", "surrogatepass")
+    sse: str = exchange(identifier)["response"]["sse"]
+    return sse.encode("utf-8", "surrogatepass")
 
 
 def body_bytes(identifier: str) -> bytes:
     """The raw body of one exchange: JSON, or the text of a body that was none."""
     body = exchange(identifier)["response"]["body"]
     if isinstance(body, dict) and set(body) == {"_raw_text"}:
-        return body["_raw_text"].encode()
+        return str(body["_raw_text"]).encode()
     return json.dumps(body).encode()

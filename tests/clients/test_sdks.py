@@ -36,10 +36,11 @@ def claude(gateway: str) -> anthropic.Anthropic:
 
 
 def test_anthropic_text_whole_and_streamed(gateway: str, provider: str) -> None:
+    model = f"{provider}/gemini-2.5-flash" if provider == "google" else f"{provider}/sim-large"
     asked: Any = {
-        "model": f"{provider}/sim-large",
+        "model": model,
         "max_tokens": 8000,
-        "messages": [{"role": "user", "content": "Guten Tag 🌍"}],
+        "messages": [{"role": "user", "content": "[[sim think=1]] Guten Tag 🌍"}],
         "thinking": {"type": "enabled", "budget_tokens": 2000},
     }
     whole = claude(gateway).messages.create(**asked)
@@ -49,7 +50,7 @@ def test_anthropic_text_whole_and_streamed(gateway: str, provider: str) -> None:
         assert [block.type for block in message.content] == ["thinking", "text"]
         assert "Guten Tag 🌍" in message.content[1].text  # type: ignore[union-attr]
         assert message.stop_reason == "end_turn"
-        assert message.model == f"{provider}/sim-large"
+        assert message.model == model
         assert message.usage.input_tokens > 0
         assert message.usage.output_tokens > 10
 
@@ -195,9 +196,10 @@ def test_responses_tool_round(gateway: str, provider: str, chained: bool) -> Non
     (call,) = [item for item in first.output if item.type == "function_call"]
     assert json.loads(call.arguments) == CALL
     result = {"type": "function_call_output", "call_id": call.call_id, "output": "it said hello"}
+    chain: Any = [result]
     if chained and provider != "responses":
         second = gpt(gateway).responses.create(
-            model=f"{provider}/m", input=[result], tools=tools, previous_response_id=first.id
+            model=f"{provider}/m", input=chain, tools=tools, previous_response_id=first.id
         )
     else:
         items += [item.model_dump(exclude_none=True) for item in first.output] + [result]
@@ -226,7 +228,7 @@ def test_responses_image_schema_and_errors(gateway: str, provider: str) -> None:
     assert json.loads(told.output_text) == {"name": "simulated", "age": 1}
     with pytest.raises(openai.InternalServerError):
         gpt(gateway).responses.create(model=f"{provider}/m", input="[[sim status=503]]")
-    with pytest.raises(openai.BadRequestError, match="previous"):
+    with pytest.raises(openai.BadRequestError, match="Previous"):
         gpt(gateway).responses.create(model="chat/m", input="x", previous_response_id="resp_nobody")
 
 
@@ -238,18 +240,18 @@ def gemini(gateway: str) -> genai.Client:
 
 
 def test_gemini_text_whole_and_streamed(gateway: str, provider: str) -> None:
+    client = gemini(gateway)
     config = google.GenerateContentConfig(thinking_config=google.ThinkingConfig(include_thoughts=True))
-    whole = gemini(gateway).models.generate_content(model=f"{provider}/m", contents="Ciao 🌍", config=config)
+    whole = client.models.generate_content(model=f"{provider}/m", contents="Ciao 🌍", config=config)
     assert "Ciao 🌍" in (whole.text or "")
     assert whole.usage_metadata is not None
-    chunks = list(
-        gemini(gateway).models.generate_content_stream(model=f"{provider}/m", contents="Ciao 🌍", config=config)
-    )
+    chunks = list(client.models.generate_content_stream(model=f"{provider}/m", contents="Ciao 🌍", config=config))
     assert "".join(chunk.text or "" for chunk in chunks) == whole.text
     assert chunks[-1].candidates[0].finish_reason == google.FinishReason.STOP  # type: ignore[index]
 
 
 def test_gemini_tool_round(gateway: str, provider: str) -> None:
+    client = gemini(gateway)
     tool = google.Tool(
         function_declarations=[
             google.FunctionDeclaration(name="shell", description="Run", parameters_json_schema=SHELL)
@@ -259,12 +261,12 @@ def test_gemini_tool_round(gateway: str, provider: str) -> None:
         tools=[tool], automatic_function_calling=google.AutomaticFunctionCallingConfig(disable=True)
     )
     contents: Any = [google.Content(role="user", parts=[google.Part(text="Use the tool.")])]
-    first = gemini(gateway).models.generate_content(model=f"{provider}/m", contents=contents, config=config)
+    first = client.models.generate_content(model=f"{provider}/m", contents=contents, config=config)
     (call,) = first.function_calls or []
     assert call.args == CALL
     result = google.Part.from_function_response(name="shell", response={"output": "it said hello"})
     contents += [first.candidates[0].content, google.Content(role="user", parts=[result])]  # type: ignore[index]
-    second = gemini(gateway).models.generate_content(model=f"{provider}/m", contents=contents, config=config)
+    second = client.models.generate_content(model=f"{provider}/m", contents=contents, config=config)
     assert "it said hello" in (second.text or "")
 
 

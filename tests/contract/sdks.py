@@ -15,7 +15,7 @@ def anthropic_stream(raw: bytes) -> None:
     from pydantic import TypeAdapter
 
     adapter: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
-    snapshot, buffers = None, {}
+    snapshot, buffers = None, dict[int, bytes]()
     for name, data in sse(raw):
         if name in ("ping", "error"):
             continue

@@ -81,7 +81,9 @@ _ANTHROPIC_DELTAS = {
 
 def anthropic_stream(raw: bytes) -> View:
     """Strict reading of an Anthropic Messages stream."""
-    view, blocks, current, state = View(), [], None, "new"
+    view, state = View(), "new"
+    blocks: list[dict[str, Any]] = []
+    current: dict[str, Any] | None = None
     for name, data in sse(raw):
         event = json.loads(data)
         kind = event["type"]
@@ -111,11 +113,11 @@ def anthropic_stream(raw: bytes) -> View:
             blocks.append(current)
         elif kind == "content_block_delta":
             need(current is not None and event["index"] == len(blocks) - 1, "delta outside its block")
-            _anthropic_delta(current, event["delta"])
+            _anthropic_delta(blocks[-1], event["delta"])
         elif kind == "content_block_stop":
             need(current is not None and event["index"] == len(blocks) - 1, "stop outside its block")
-            if current["type"] == "tool_use":
-                current["input"] = arguments(current["_json"] or "{}")
+            if blocks[-1]["type"] == "tool_use":
+                blocks[-1]["input"] = arguments(blocks[-1]["_json"] or "{}")
             current = None
         elif kind == "message_delta":
             need(state == "open" and current is None, "message_delta inside a block")
@@ -184,7 +186,10 @@ CHAT_FINISHES = {"stop", "length", "tool_calls", "content_filter", "function_cal
 
 def openai_chat_stream(raw: bytes) -> View:
     """Strict reading of a Chat Completions stream; choice 0 is what the view shows."""
-    view, calls, done, role, finishes = View(), {}, False, set(), {}
+    view, done = View(), False
+    calls: dict[int, dict[str, Any]] = {}
+    finishes: dict[int, str] = {}
+    role: set[int] = set()
     identity: set[str] = set()
     for name, data in sse(raw):
         need(name == "", f"chat events have no name, got {name!r}")
@@ -270,12 +275,15 @@ def openai_chat_body(body: dict[str, Any]) -> View:
 
 def openai_responses_stream(raw: bytes) -> View:
     """Strict reading of a Responses stream: order, numbering, and items complete twice."""
-    view, open_items, done_items, last = View(), {}, {}, None
+    view = View()
+    open_items: dict[int, dict[str, Any]] = {}
+    done_items: dict[int, dict[str, Any]] = {}
+    last: dict[str, Any] = {}
     for expected, (name, data) in enumerate(sse(raw)):
         event = json.loads(data)
         kind = event["type"]
         need(name == kind, f"event name {name!r} is not {kind!r}")
-        need(last is None, f"{kind} after the end")
+        need(not last, f"{kind} after the end")
         need(event["sequence_number"] == expected, f"sequence_number {event['sequence_number']}, not {expected}")
         need(expected != 0 or kind in ("response.created", "response.failed", "error"), f"first event is {kind}")
         if kind == "response.output_item.added":
@@ -296,7 +304,7 @@ def openai_responses_stream(raw: bytes) -> View:
                 grown["arguments"] += event["delta"]
         elif kind in ("response.completed", "response.incomplete", "response.failed"):
             last = event["response"]
-    need(last is not None, "no terminal event")
+    need(last, "no terminal event")
     view.failed = last["status"] == "failed"
     if not view.failed:
         output = [item for _, item in sorted(done_items.items())]

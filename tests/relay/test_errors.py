@@ -182,7 +182,7 @@ async def test_an_internal_defect_is_a_500_without_a_traceback() -> None:
         ("boom\nTraceback (most recent call last):\n  File \"x\"", "boom"),
         ("http://10.0.0.7:8000/v1 refused", "[link] refused"),
         ("connect 10.0.0.7:8000 refused", "connect [host] refused"),
-        ("messages.1: role 'system' is not supported / see tools[0]", "messages.1: role 'system' is not supported / see tools[0]"),
+        ("messages.1: role 'system' / see tools[0]", "messages.1: role 'system' / see tools[0]"),
         ("at 3.5 tokens/s, 1:2", "at 3.5 tokens/s, 1:2"),
     ],
 )  # fmt: skip

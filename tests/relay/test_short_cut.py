@@ -104,7 +104,10 @@ async def test_T54_anthropic_is_forwarded_natively() -> None:
     frames = anthropic_events("Hi")
     odd = b'event: new_thing\ndata: {"type":"new_thing","x":1.50}\n\n'
     sent = [*frames[:3], odd, *frames[3:]]
-    body = b'{"model":"claude-x","max_tokens":9,"stream":true,"new":{"a":1},"messages":[{"role":"user","content":[{"type":"odd"}]}]}'
+    body = (
+        b'{"model":"claude-x","max_tokens":9,"stream":true,"new":{"a":1},'
+        b'"messages":[{"role":"user","content":[{"type":"odd"}]}]}'
+    )
     async with running("anthropic") as rig:
         rig.provider.script = replay(*sent)
         _, _, data = await rig.post(
@@ -145,7 +148,8 @@ async def test_our_own_envelopes_never_reach_a_provider() -> None:
 
 
 async def test_gemini_passes_with_its_model_in_the_path() -> None:
-    chunk = {"candidates": [{"content": {"parts": [{"text": "Hi"}], "role": "model"}, "finishReason": "STOP", "index": 0}],
+    candidate = {"content": {"parts": [{"text": "Hi"}], "role": "model"}, "finishReason": "STOP", "index": 0}
+    chunk = {"candidates": [candidate],
              "usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 1, "totalTokenCount": 4},
              "modelVersion": "gemini-up", "odd": 1}  # fmt: skip
     frame = b"data: " + json.dumps(chunk).encode() + b"\r\n\r\n"

@@ -75,6 +75,21 @@ async def test_a_call_goes_out_as_it_is_and_the_answer_comes_back(client: Upstre
     }
 
 
+async def test_a_large_body_goes_out_whole(client: UpstreamClient) -> None:
+    body = bytes(range(256)) * 12_000
+    seen: list[bytes] = []
+
+    async def play(line: Line) -> None:
+        _, headers, data = await line.request()
+        assert "transfer-encoding" not in headers
+        seen.append(data)
+        await line.answer()
+
+    async with playing(play) as server, await client.open(server.call(body)) as answer:
+        assert answer.status == 200
+    assert seen == [body]
+
+
 async def test_T72_connections_are_kept_and_used_again(client: UpstreamClient) -> None:
     async def play(line: Line) -> None:
         while True:
@@ -98,8 +113,10 @@ async def test_cookies_are_not_kept(client: UpstreamClient) -> None:
             await line.answer(headers="Set-Cookie: a=b\r\n")
 
     async with playing(play) as server:
+        # By name: jars leave bare addresses out anyway.
+        call = UpstreamCall("POST", f"http://localhost:{server.port}/", {}, b"", "p", True)
         for _ in range(2):
-            async with await client.open(server.call()) as answer:
+            async with await client.open(call) as answer:
                 await answer.read()
     assert cookies == ["", ""]
 
@@ -417,6 +434,28 @@ async def test_E14_closing_an_unread_answer_cuts_the_connection(client: Upstream
         await asyncio.wait_for(server.ended.wait(), 1)
         assert time.monotonic() - start < 0.5
         await answer.close()
+
+
+async def test_E14_closing_does_not_wait_for_what_was_not_sent_yet(client: UpstreamClient) -> None:
+    body = bytes(16_000_000)
+    closed = asyncio.Event()
+    received = 0
+
+    async def play(line: Line) -> None:
+        nonlocal received
+        await line.reader.readuntil(b"\r\n\r\n")
+        await line.send(STREAM + chunk(b"no"))
+        await closed.wait()
+        while piece := await line.reader.read(1_000_000):
+            received += len(piece)
+
+    async with playing(play) as server:
+        answer = await client.open(server.call(body))
+        assert await anext(answer.chunks()) == b"no"
+        await answer.close()
+        closed.set()
+        await asyncio.wait_for(server.ended.wait(), 2)
+    assert received < len(body)
 
 
 async def test_E14_cancelling_before_the_answer_cuts_the_connection(client: UpstreamClient) -> None:

@@ -89,7 +89,7 @@ def unread_request(call: Call, body: Mapping[str, Json]) -> Request | None:
     A body our reader refuses may still be good to its own provider: nothing of it is our business then.
     """
     model = body.get("model", "") if call.model is None else call.model
-    if not isinstance(model, str) or "previous_response_id" in body:
+    if not isinstance(model, str) or "previous_response_id" in body or _ENVELOPE in call.body:
         return None
     stream = body.get("stream") is True if call.stream is None else call.stream
     return Request(call.dialect, model, [], stream=stream)
@@ -103,7 +103,8 @@ def compose(
     same = request.dialect == call.dialect == target.profile.dialect
     if same and not expanded and _ENVELOPE not in call.body:
         return _short_cut(call, body, request, target, options)
-    request = replace(request, model=target.model, messages=list(request.messages))
+    previous = "" if expanded else request.previous
+    request = replace(request, model=target.model, messages=list(request.messages), previous=previous)
     if target.profile.dialect == request.dialect:
         return _own_wording(request, target.profile, receipt)
     keepsakes.restore(call.owner, request, receipt)

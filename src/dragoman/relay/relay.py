@@ -147,6 +147,8 @@ class Journey:
         house, call = self._house, self._call
         body = house.memory.stored.expanded(call.owner, given) if call.dialect == RESPONSES else given
         request, target = self._read_and_aimed(body)
+        if body is not given:
+            request.previous = given["previous_response_id"]  # the answer names it; what goes out does not
         asked = self._make_asked(request, target)
         outgoing = compose(
             call, body, request, target, asked.receipt,

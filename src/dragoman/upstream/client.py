@@ -9,6 +9,7 @@ https://docs.aiohttp.org/en/stable/client_reference.html
 from __future__ import annotations
 
 import asyncio
+import io
 import ssl
 from collections.abc import AsyncIterator
 from types import TracebackType
@@ -30,6 +31,7 @@ READ_BUFFER = 64 * 1024
 """aiohttp stops reading a socket when it holds twice this."""
 
 _MAX_KNOWN_URLS = 1024
+_LARGE_BODY = 1024 * 1024
 _MAX_HEADER = 32 * 1024
 _NO_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=None, sock_read=None, sock_connect=None)
 _AUTO_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
@@ -95,9 +97,9 @@ class UpstreamClient:
     async def _send(self, call: UpstreamCall) -> aiohttp.ClientResponse:
         session = self._session or self._make_session()
         url = self._urls.get(call.url) or self._read_url(call.url)
-        return await session.request(
-            call.method, url, data=call.body or None, headers=call.headers, allow_redirects=False
-        )
+        # In one piece a large body would hold up the loop; from a stream it goes out bit by bit.
+        body = call.body if len(call.body) <= _LARGE_BODY else io.BytesIO(call.body)
+        return await session.request(call.method, url, data=body or None, headers=call.headers, allow_redirects=False)
 
     def _make_session(self) -> aiohttp.ClientSession:
         connector = GuardedConnector(

@@ -29,7 +29,7 @@ _ENDPOINTS = re.compile(r"/+(chat/completions|completions|responses|messages)$")
 _VENDOR_OF_DOMAIN = {"x.ai": "xai", "z.ai": "zai"}
 
 _RESPONSES_FIELDS = frozenset({"user", "previous_response_id", "background", "store", "include", "truncation"})
-"""Fields of an Anthropic body that only make sense on Responses (AzureGptProxy's extension)."""
+"""Fields of an Anthropic body that only make sense on Responses."""
 
 
 class OpenAI(Provider):

@@ -26,10 +26,12 @@ from dragoman.language.ir import (
 from dragoman.language.wire import encode
 from dragoman.upstream.sim.script import Script, read_script
 
-SHELL_FIELDS = ("command", "cmd", "script")
+SHELL_FIELDS = ("command", "cmd", "script", "input")
 SHELL_NAMES = ("bash", "shell", "exec", "terminal", "command")
 WORK_WORDS = ("run ", "tool", "command", "list the files", "shell")
 GREETING = "echo 'hello from the simulated model'"
+PROGRAM = f"const r = await tools.exec_command({{cmd: {encode(GREETING).decode()}}});\ntext(r.output);\n"
+"""The same work for a tool that takes JavaScript as its one input."""
 
 
 def answer(request: Request, seed: str) -> Response:
@@ -128,14 +130,14 @@ def _shell_field(tool: Tool) -> str:
 def _make(tool: Tool, args: str, seed: str) -> ToolCall:
     identifier = f"call_{seed}"
     if tool.kind == "custom":
-        program = f"const r = await tools.exec_command({{cmd: {encode(GREETING).decode()}}});\ntext(r.output);\n"
-        return ToolCall(identifier, tool.name, args or program, "custom", tool.namespace)
+        return ToolCall(identifier, tool.name, args or PROGRAM, "custom", tool.namespace)
     if not args:
         value = example(tool.parameters or {})
         field = _shell_field(tool)
         if field:
             is_list = _properties(tool.parameters or {}).get(field, {}).get("type") == "array"
-            value[field] = ["bash", "-lc", GREETING] if is_list else GREETING
+            command = PROGRAM if field == "input" else GREETING
+            value[field] = ["bash", "-lc", command] if is_list else command
         args = encode(value).decode()
     return ToolCall(identifier, tool.name, args, "function", tool.namespace)
 

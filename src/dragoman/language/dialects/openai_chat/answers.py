@@ -14,7 +14,7 @@ from dragoman.language.dialects.openai_chat.finishes import read_finish, write_f
 from dragoman.language.dialects.openai_chat.parts import data_url, read_parts
 from dragoman.language.dialects.openai_chat.requests import declared_custom
 from dragoman.language.dialects.openai_chat.think_tags import split_whole
-from dragoman.language.dialects.openai_chat.thoughts import read_thought, write_details, write_thought
+from dragoman.language.dialects.openai_chat.thoughts import read_thought, show_thought
 from dragoman.language.dialects.openai_chat.tools import read_call, words_of, write_call
 from dragoman.language.dialects.openai_chat.usage import read_usage, write_usage
 from dragoman.language.events import AnswerFailed
@@ -62,10 +62,7 @@ def read_response(body: dict[str, Json]) -> Response:
         del fields["usage"]
     elif isinstance(groq := fields.get("x_groq"), dict):
         usage = read_usage(groq.get("usage"))
-    if fields.get("object") == "chat.completion":
-        del fields["object"]
-    else:
-        fields["~object"] = fields.pop("object", None)
+    fields.pop("object", None)
     read = [_read_choice(choice, identifier) for choice in choices if isinstance(choice, dict)]
     if read and (beside := read_beside(fields)):
         text = next((part for part in reversed(read[0].parts) if isinstance(part, Text)), None)
@@ -80,7 +77,7 @@ def _read_choice(choice: Fields, answer: str) -> Choice:
     message = kept.pop("message", None)
     word = kept.pop("finish_reason", None)
     if not isinstance(message, dict):
-        return Choice([], read_finish(word, {**kept, "~message": False}, []))
+        return Choice([], read_finish(word, kept, []))
     rest = dict(message)
     rest.pop("role", None)
     parts = _read_message(rest, f"{answer}/{number}")
@@ -92,7 +89,7 @@ def _read_choice(choice: Fields, answer: str) -> Choice:
 
 def _read_message(rest: Fields, answer: str) -> list[Part]:
     """Take the parts out of a message; what stays is the owner's."""
-    thought = read_thought(rest)
+    thought = read_thought(rest, answer=True)
     parts: list[Part] = [thought] if thought is not None else []
     parts += _read_content(rest, thought is None)
     if isinstance(rest.get("refusal"), str) and rest["refusal"]:
@@ -120,10 +117,7 @@ def _read_content(rest: Fields, tags: bool) -> list[Part]:
         del rest["content"]
         if not tags:
             return [Text(content)]
-        pieces = split_whole(content)
-        if not any(kind == "text" for kind, _ in pieces):
-            rest["content"] = ""
-        return [Reasoning(words) if kind == "thought" else Text(words) for kind, words in pieces]
+        return [Reasoning(words) if kind == "thought" else Text(words) for kind, words in split_whole(content)]
     if isinstance(content, list) and content:  # Mistral's typed parts
         del rest["content"]
         rest["~content"] = "list"
@@ -188,8 +182,7 @@ def _read_logprobs(kept: Fields, parts: list[Part]) -> None:
 def write_response(response: Response, asked: Asked) -> dict[str, Json]:
     """The body for a Chat client."""
     native = NAME in response.extras
-    kept = own(response.extras)
-    body: Fields = {
+    return {
         "id": answer_id(response.id, native, asked),
         "object": "chat.completion",
         "created": asked.created,
@@ -198,13 +191,6 @@ def write_response(response: Response, asked: Asked) -> dict[str, Json]:
         "usage": write_usage(response.usage),
         **plain(response.extras),
     }
-    if "~object" in kept:
-        body["object"] = kept["~object"]
-        if kept["~object"] is None:  # Copilot sends neither
-            del body["object"]
-            if "created" not in kept:
-                del body["created"]
-    return body
 
 
 def answer_id(identifier: str, native: bool, asked: Asked) -> str:
@@ -227,16 +213,16 @@ def _write_choice(number: int, choice: Choice, native: bool, asked: Asked) -> Fi
     calls = [part for part in choice.parts if isinstance(part, ToolCall)]
     legacy = bool(calls) and (wants_legacy(asked) or (native and is_legacy(calls[0])))
     rest = {key: value for key, value in kept.items() if key[:1] != "~" and key != "message"}
-    written: Fields = {"index": number}
-    if "~message" not in kept:
-        message = _Message(asked, native, legacy, cut=choice.finish.reason == "length")
-        written["message"] = message.write(choice.parts, kept.get("message", {}))
+    message = _Message(asked, native, legacy, cut=choice.finish.reason == "length")
+    written: Fields = {"index": number, "message": message.write(choice.parts, kept.get("message", {}))}
     logprobs = [entry for part in choice.parts if isinstance(part, Text) for entry in part.logprobs]
     if logprobs:
         rest["logprobs"] = {"content": logprobs, **(rest.get("logprobs") or ({} if native else {"refusal": None}))}
     elif not native:
         rest["logprobs"] = None
-    return {**written, **rest, "finish_reason": write_finish(choice.finish, legacy, native)}
+    if native and choice.finish.reason == "unknown":
+        rest.setdefault("native_finish_reason", choice.finish.raw)
+    return {**written, **rest, "finish_reason": write_finish(choice.finish, native, legacy)}
 
 
 class _Message:
@@ -255,11 +241,10 @@ class _Message:
         """The message; ``rest`` holds what its owner sent beside the parts."""
         for part in parts:
             self._part(part)
-        message: Fields = {"role": "assistant", **{key: value for key, value in rest.items() if key[:1] != "~"}}
-        if self._text:
-            message["content"] = self._text
-        elif not self._native:
-            message["content"] = None if "tool_calls" in self._fields or "refusal" in self._fields else ""
+        message: Fields = {"role": "assistant", "content": self._text or None}
+        if not self._text and not self._fields.keys() & {"tool_calls", "function_call", "refusal", "audio"}:
+            message["content"] = ""
+        message |= {key: value for key, value in rest.items() if key[:1] != "~"}
         if not self._native:
             message |= {"refusal": None, "annotations": []}
         annotations = [*self._fields.pop("annotations", []), *(rest.get("annotations") or [])]
@@ -294,7 +279,7 @@ class _Message:
                 self._fields.setdefault("annotations", []).append(annotation)
 
     def _think(self, part: Reasoning) -> None:
-        for name, value in write_thought(part).items():
+        for name, value in show_thought(part).items():
             if name in self._fields:
                 value = self._fields[name] + value
             self._fields[name] = value
@@ -322,6 +307,3 @@ def write_image(part: Media) -> Fields:
     """A picture in an answer, as OpenRouter and Gemini's Chat surface put it."""
     rest = plain(part.extras)
     return {"type": "image_url", "image_url": {"url": data_url(part), **rest.pop("image_url", {})}, **rest}
-
-
-__all__ = ["answer_id", "is_error", "read_audio", "read_response", "write_details", "write_image", "write_response"]

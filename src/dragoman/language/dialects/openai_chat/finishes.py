@@ -5,7 +5,7 @@ This module knows the choice's own fields only, not whether they came whole or i
 
 from __future__ import annotations
 
-from dragoman.language.dialects.openai_chat.fields import Fields, own, packed
+from dragoman.language.dialects.openai_chat.fields import Fields, packed
 from dragoman.language.ir import Finish, FinishReason, Json, Part, Refusal, ToolCall
 
 _REASONS: dict[str, FinishReason] = {
@@ -43,7 +43,6 @@ def read_finish(said: Json, kept: Fields, parts: list[Part]) -> Finish:
     """The end of one choice from its reason (``""`` and null mean none was given) and its other fields."""
     word = said if isinstance(said, str) else ""
     reason: FinishReason = _REASONS.get(word.lower(), "unknown") if word else "end"
-    raw = word if reason == "unknown" else ""
     calls = any(isinstance(part, ToolCall) for part in parts)
     if calls and reason in ("end", "unknown"):
         reason = "tool_calls"
@@ -54,20 +53,17 @@ def read_finish(said: Json, kept: Fields, parts: list[Part]) -> Finish:
         # vLLM and SGLang name the string that matched; a number is a token id and names nothing (S19).
         if reason == "end" and isinstance(kept.get(name), str) and kept[name]:
             reason, sequence = "stop_sequence", kept[name]
-    if word != _WORDS[reason]:
-        kept = {**kept, "~word": said}
-    return Finish(reason, sequence, raw, packed(kept))
+    known = word == _WORDS[reason] or word == ""
+    return Finish(reason, sequence, "" if known else word, packed(kept))
 
 
-def write_finish(finish: Finish, legacy: bool = False, whole: bool = False) -> str | None:
-    """Chat's word. ``legacy``: the call was a ``function_call``. ``whole``: the owner's own word may stand.
+def write_finish(finish: Finish, native: bool, legacy: bool = False) -> str:
+    """Chat's word. ``native``: Chat's own raw word may stand. ``legacy``: the call was a ``function_call``.
 
     Only words the official clients know leave here; a vendor's own stays in ``native_finish_reason``.
     """
-    word: Json = own(finish.extras).get("~word")
-    known = isinstance(word, str) and word != "" and (whole or word in _WORDS.values() or word == "function_call")
-    if known and (finish.reason != "tool_calls" or word in ("tool_calls", "function_call")):
-        return str(word)
-    if finish.reason == "tool_calls" and legacy:
-        return "function_call"
+    if finish.reason == "tool_calls":
+        return "function_call" if legacy else "tool_calls"
+    if native and finish.raw in _WORDS.values():
+        return finish.raw
     return _WORDS[finish.reason]

@@ -22,7 +22,7 @@ from dragoman.language.dialects.openai_chat.thoughts import (
     entry_head,
     entry_key,
     entry_words,
-    spelling,
+    repeats,
     unsealed,
 )
 from dragoman.language.dialects.openai_chat.usage import read_usage, summed
@@ -89,6 +89,7 @@ class StreamReader(BaseReader):
         self._parts = Parts(self._emit)
         self._choices: dict[int, _Choice] = {}
         self._fast = -1
+        self._fast_key = "content"
         self._id = ""
         self._model = ""
         self._envelope: Fields = {}
@@ -112,8 +113,8 @@ class StreamReader(BaseReader):
                 choice = choices[0]
                 delta = choice.get("delta")
                 if delta and not choice.get("finish_reason") and not choice.get("logprobs"):
-                    text = delta.get("content")
-                    if text and type(text) is str and (len(delta) == 1 or _only_text(delta)):
+                    text = delta.get(self._fast_key)
+                    if text and type(text) is str and (len(delta) == 1 or _only(self._fast_key, delta)):
                         self._out.append(PartDelta(fast, text))
                         return
         self._chunk(name, payload)
@@ -290,16 +291,21 @@ class StreamReader(BaseReader):
         tokens, state.tokens = state.tokens, []
         self._parts.delta((state.number, "text"), PartDelta(0, text, logprobs=tokens or None))
 
-    def _open(self, state: _Choice, kind: str, part: Part) -> None:
-        """Make ``kind`` the open part; another open one ends first (S02)."""
+    def _open(self, state: _Choice, kind: str, part: Part) -> int:
+        """Make ``kind`` the open part, and return its index; another open one ends first (S02)."""
         if state.open == kind:
-            return
+            return -1
         self._end_open(state)
         index = self._parts.start((state.number, kind), part, state.number)
         state.open = kind
         state.said = True
-        lone = kind == "text" and len(self._choices) == 1 and state.number == 0
-        self._fast = index if lone and state.tags is None else -1
+        self._hasten(state, index if kind == "text" else -1, "content")
+        return index
+
+    def _hasten(self, state: _Choice, index: int, field: str) -> None:
+        """Let the pieces of the open part take the short way, while they come in one field of the only answer."""
+        lone = len(self._choices) == 1 and state.number == 0 and state.tags is None
+        self._fast, self._fast_key = index if lone else -1, field
 
     def _end_open(self, state: _Choice) -> None:
         kind, state.open = state.open, ""
@@ -326,9 +332,9 @@ class StreamReader(BaseReader):
         kept, sealed = unsealed(entries)
         words = "".join(entry_words(entry) for entry in kept)
         if fields and not words:
-            self._thought(state, delta[fields[0]], spelling(fields, bool(kept)))
+            self._thought(state, delta[fields[0]], repeats(fields))
         for entry in kept:
-            self._detail(state, entry, spelling(fields, True))
+            self._detail(state, entry, repeats(fields))
         if sealed:
             self._thought(state, "", {}, empty=True)
             state.thought_extras.update(sealed)
@@ -352,9 +358,11 @@ class StreamReader(BaseReader):
             return
         if state.open != "thought":
             state.blank = ""
-            self._open(state, "thought", Reasoning("", packed(form)))
+            index = self._open(state, "thought", Reasoning("", packed(form)))
             if state.tags is not None and not state.tags.busy:
                 state.tags = None  # a thought that has its own field needs no tags
+            if "~entry" not in form:
+                self._hasten(state, index, "reasoning" if form else "reasoning_content")
         if words:
             self._parts.grow((state.number, "thought"), words)
 
@@ -456,9 +464,9 @@ class StreamReader(BaseReader):
             self._emit(event)
 
 
-def _only_text(delta: Fields) -> bool:
-    """Whether nothing but the text of a delta says anything."""
+def _only(field: str, delta: Fields) -> bool:
+    """Whether nothing but the one field of a delta says anything."""
     for key in delta:  # noqa: SIM110 - a generator would cost more than the loop
-        if delta[key] and key != "content" and key != "role":
+        if delta[key] and key != field and key != "role":
             return False
     return True

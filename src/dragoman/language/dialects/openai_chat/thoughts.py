@@ -19,8 +19,8 @@ FIELDS = ("reasoning_content", "reasoning")
 _SEALED = "dragoman-v1"
 
 
-def read_thought(message: Fields) -> Reasoning | None:
-    """Take the thought out of a message; empty and null fields stay in it."""
+def read_thought(message: Fields, answer: bool = False) -> Reasoning | None:
+    """Take the thought out of a message; empty and null fields stay in it. ``answer``: a provider says it."""
     fields = {key: message.pop(key) for key in FIELDS if isinstance(message.get(key), str) and message[key]}
     details = message.get("reasoning_details")
     extras: Extras = {}
@@ -32,7 +32,7 @@ def read_thought(message: Fields) -> Reasoning | None:
     if not fields and not details and not extras:
         return None
     text = details_text(details) or next(iter(fields.values()), "")
-    form = spelling(fields, bool(details))
+    form = repeats(fields) if answer else spelling(fields, bool(details))
     differing = {key: words for key, words in fields.items() if words != text}
     if differing:
         form["~words"] = differing
@@ -49,8 +49,27 @@ def spelling(fields: Fields | list[str], details: bool) -> Fields:
     return {} if names == ["reasoning_content"] or not (names or details) else {"~fields": names}
 
 
+def repeats(fields: Fields | list[str]) -> Fields:
+    """Form of an answer's thought: it leaves in ``reasoning_content``, and in ``reasoning`` if it came there."""
+    return {"~fields": ["reasoning"]} if "reasoning" in fields else {}
+
+
+def shown_fields(extras: Extras) -> list[str]:
+    """The fields in which a client is shown a thought."""
+    return ["reasoning_content", *own(extras).get("~fields", ())]
+
+
+def show_thought(thought: Reasoning) -> Fields:
+    """The fields of a thought in an answer."""
+    words = own(thought.extras).get("~words", {})
+    written = {name: words.get(name, thought.text) for name in shown_fields(thought.extras)}
+    if details := write_details(thought.extras):
+        written["reasoning_details"] = details
+    return {name: value for name, value in written.items() if value}
+
+
 def write_thought(thought: Reasoning) -> Fields:
-    """The fields of a thought as its owner spelt them, ``reasoning_content`` for a stranger's."""
+    """The fields of a thought in a request: as its owner spelt them, ``reasoning_content`` for a stranger's."""
     form = own(thought.extras)
     names = form.get("~fields", ["reasoning_content"])
     words = form.get("~words", {})

@@ -25,7 +25,7 @@ def read_usage(raw: Json) -> Usage | None:
     reasoning = _first((_details(raw, "completion_tokens_details"), raw), ("reasoning_tokens",))
     read = _first((inside, raw), _CACHE_READ)
     write = _first((inside, raw), _CACHE_WRITE)
-    form: Fields = {"~counts": {key: raw[key] for key in _COUNTS if key in raw}}
+    form: Fields = {}
     if prompt is not None and output is not None and total is not None:
         rest = total - prompt - output
         if rest > 0 and reasoning and rest == reasoning:  # xAI counts reasoning outside the completion
@@ -75,12 +75,8 @@ def summed(reports: list[Usage]) -> Usage:
     """One report of several that each counted their own choice: prompt once, outputs added (U07)."""
     last = reports[-1]
     output = sum(report.output or 0 for report in reports)
-    kept = dict(own(last.extras))
-    kept["~counts"] = dict(zip(_COUNTS, (last.prompt, output, last.prompt + output), strict=True))
     reasoning = _added([report.reasoning for report in reports])
-    if isinstance(details := kept.get("completion_tokens_details"), dict) and reasoning is not None:
-        kept["completion_tokens_details"] = {**details, "reasoning_tokens": reasoning}
-    return Usage(last.input, last.cache_read, last.cache_write, output, reasoning, extras={NAME: kept})
+    return Usage(last.input, last.cache_read, last.cache_write, output, reasoning, extras=last.extras)
 
 
 def _added(counts: list[int | None]) -> int | None:
@@ -89,25 +85,18 @@ def _added(counts: list[int | None]) -> int | None:
 
 
 def write_usage(usage: Usage) -> Fields:
-    """The usage object: the owner's own as it came, else with integers in every place clients look (U05)."""
-    kept = own(usage.extras)
-    written = {key: value for key, value in kept.items() if key[:1] != "~"}
-    if "~counts" in kept:
-        return {**kept["~counts"], **written}
+    """The usage object: the owner's other fields, true sums, and integers wherever clients look (U05)."""
+    kept = {key: value for key, value in own(usage.extras).items() if key[:1] != "~"}
     output = usage.output or 0
-    inside: Fields = {"cached_tokens": usage.cache_read or 0, "audio_tokens": 0}
-    if usage.cache_write:
+    inside = {**(kept.get("prompt_tokens_details") or {}), "cached_tokens": usage.cache_read or 0}
+    details = {**(kept.get("completion_tokens_details") or {}), "reasoning_tokens": usage.reasoning or 0}
+    if usage.cache_write and not any(name in inside or name in kept for name in _CACHE_WRITE):
         inside["cache_write_tokens"] = usage.cache_write
-    details: Fields = {"reasoning_tokens": usage.reasoning or 0, "audio_tokens": 0}
     return {
+        **kept,
         "prompt_tokens": usage.prompt,
         "completion_tokens": output,
         "total_tokens": usage.prompt + output,
         "prompt_tokens_details": inside,
-        "completion_tokens_details": {
-            **details,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
-        },
-        **{key: value for key, value in written.items() if key not in ("prompt_tokens_details",)},
+        "completion_tokens_details": details,
     }

@@ -18,7 +18,7 @@ from dragoman.language.dialects.openai_chat.failures import write_error
 from dragoman.language.dialects.openai_chat.fields import NAME, Fields, own
 from dragoman.language.dialects.openai_chat.finishes import write_finish
 from dragoman.language.dialects.openai_chat.requests import declared_custom
-from dragoman.language.dialects.openai_chat.thoughts import entry_key, words_field, write_details
+from dragoman.language.dialects.openai_chat.thoughts import entry_key, shown_fields, words_field, write_details
 from dragoman.language.dialects.openai_chat.tools import call_extras
 from dragoman.language.dialects.openai_chat.usage import write_usage
 from dragoman.language.events import Event, Failed, Finished, PartDelta, PartEnded, PartStarted, Started
@@ -250,7 +250,7 @@ class StreamWriter(BaseWriter):
     def _finish_chunk(self, choice: int, finish: Finish, late: Fields) -> bytes:
         kept = {key: value for key, value in own(finish.extras).items() if key[:1] != "~"}
         delta = kept.pop("message", {})
-        if finish.raw:
+        if finish.reason == "unknown" and finish.raw:
             kept.setdefault("native_finish_reason", finish.raw)
         legacy = self._legacy and finish.reason == "tool_calls"
         last = {
@@ -258,7 +258,7 @@ class StreamWriter(BaseWriter):
             "delta": {key: value for key, value in delta.items() if key[:1] != "~"},
             "logprobs": None,
             **kept,
-            "finish_reason": write_finish(finish, legacy),
+            "finish_reason": write_finish(finish, self._native, legacy),
         }
         late.pop("created", None)
         return self._choices([last], **late)
@@ -266,9 +266,8 @@ class StreamWriter(BaseWriter):
 
 def _thought_delta(extras: Extras) -> Fields:
     """A delta with the mark in every field in which the owner repeats a thought."""
-    form = own(extras)
-    delta: Fields = dict.fromkeys(form.get("~fields", ["reasoning_content"]), _MARK)
-    entry = form.get("~entry")
+    delta: Fields = dict.fromkeys(shown_fields(extras), _MARK)
+    entry = own(extras).get("~entry")
     if entry is not None:
         delta["reasoning_details"] = [{**entry, words_field(entry): _MARK}]
     return delta
