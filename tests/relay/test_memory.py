@@ -244,7 +244,7 @@ async def test_the_log_line_holds_no_words_of_the_conversation() -> None:
         await rig.post("/v1/messages", {**ASK, "messages": [{"role": "user", "content": "secret question"}]})
         line = log_line(await rig.record())
         assert line["outcome"] == "answered"
-        assert line["input_tokens"] == 11
+        assert line["tokens_in"] == 11
         assert "secret" not in json.dumps(line)
 
 

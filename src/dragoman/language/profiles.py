@@ -242,7 +242,7 @@ _CLAUDE: tuple[_Row, ...] = (
     ),
     # A Claude nobody knows is a new one. Other names are other models behind this wire, see "other".
     _row("claude-other", r"claude\S*", **_CLAUDE_NEWEST),
-    _row("other", r".*", **_CLAUDE_BUDGET, schema_output=False),
+    _row("other", r".*", **_CLAUDE_BUDGET),
 )
 
 _REASONING_CHAT: dict[str, Any] = {
@@ -395,6 +395,8 @@ _GEMINI: tuple[_Row, ...] = (
     _row("gemini-3", r"gemini-3-pro", **_GEMINI_3, efforts=("low", "high")),
     _row("gemini-3", r"gemini-(?:[3-9]|\d\d)(?:\.\d+)?-pro", **_GEMINI_3, efforts=("low", "medium", "high")),
     _row("gemini-3", r"gemini\S*", **_GEMINI_3, efforts=("minimal", "low", "medium", "high")),
+    # Both thinking generations take a budget, so a name nobody knows is asked for thoughts in tokens.
+    _row("other", r".*", **_GEMINI_BUDGET, budget_range=(0, 24576)),
 )
 
 _FAMILIES: dict[str, tuple[_Row, ...]] = {
@@ -403,7 +405,11 @@ _FAMILIES: dict[str, tuple[_Row, ...]] = {
         *_OPEN_MODELS,
         *_openai(_REASONING_CHAT | _OPENAI_ON_CHAT, _OPENAI_ON_CHAT),
     ),
-    "openai_responses": _openai(_REASONING_RESPONSES, {}),
+    "openai_responses": (
+        *_openai(_REASONING_RESPONSES, {}),
+        # This wire came with the reasoning models; a name nobody knows is taken for one.
+        _row("other", r".*", reasoning="effort", efforts=("low", "medium", "high")),
+    ),
     "gemini": _GEMINI,
 }
 

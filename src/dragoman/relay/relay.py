@@ -95,7 +95,7 @@ class Journey:
         self._client = client
         self._record = Record(request_id=call.request_id, surface=call.surface, owner=call.owner, dialect=call.dialect)
         self._meter = Meter(self._record, len(call.body))
-        self._secrets = Secrets()
+        self._signed_call: UpstreamCall | None = None
         self._pulse: Pulse | None = None
         self._upstream_headers: Mapping[str, str] = {}
 
@@ -222,7 +222,7 @@ class Journey:
             operation="complete" if self._call.operation == "complete" else "generate",
             surface=request.dialect,
         )
-        self._secrets = secrets_of(signed)
+        self._signed_call = signed
         return signed
 
     async def _opened(self, signed: UpstreamCall, way: Way) -> UpstreamAnswer:
@@ -240,7 +240,7 @@ class Journey:
             body = await _read_some(answer, house.patience.idle)
         self._record.upstream_request_id = headers.get("x-request-id") or headers.get("request-id", "")
         raise read_upstream_failure(
-            way.upstream_dialect, self._call.dialect, answer.status, headers, body, self._secrets
+            way.upstream_dialect, self._call.dialect, answer.status, headers, body, self._secrets()
         )
 
     # ------------------------------------------------------------ the way back
@@ -295,8 +295,11 @@ class Journey:
 
     # ------------------------------------------------------------ failing
 
+    def _secrets(self) -> Secrets:
+        return Secrets() if self._signed_call is None else secrets_of(self._signed_call)
+
     def _cleaned(self, failure: Failure) -> Failure:
-        return own_credential(clean_failure(failure, self._secrets))
+        return own_credential(clean_failure(failure, self._secrets()))
 
     async def _fail(self, failure: Failure, *, is_ours: bool) -> None:
         if not is_ours:

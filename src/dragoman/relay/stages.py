@@ -109,6 +109,11 @@ class Named:
     def __call__(self, events: list[Event]) -> list[Event]:
         for at, event in enumerate(events):
             if type(event) is PartStarted and isinstance(event.part, ToolCall) and not event.part.id:
-                events[at] = replace(event, part=replace(event.part, id=f"call_{self._seed}{self._count}"))
+                events[at] = replace(event, part=replace(event.part, id=call_id(self._seed, self._count)))
                 self._count += 1
         return events
+
+
+def call_id(seed: str, number: int) -> str:
+    """An id no other answer has."""
+    return f"call_{seed}{number}"

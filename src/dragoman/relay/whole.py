@@ -6,17 +6,17 @@ providers or servers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from dragoman.language.events import AnswerFailed, Event, Failed, fold, unfold
 from dragoman.language.failures import Failure
-from dragoman.language.ir import Json, Response
+from dragoman.language.ir import Json, Response, ToolCall
 from dragoman.language.registry import DIALECTS
 from dragoman.language.splice import replaced_at
 from dragoman.language.streams import Asked
 from dragoman.language.wire import decode, encode
-from dragoman.relay.stages import Stage
+from dragoman.relay.stages import Stage, call_id
 from dragoman.relay.tracts import Watcher
 
 MODEL_FIELDS = {
@@ -38,13 +38,19 @@ class WholeAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Ways:
-    """How one call's answer is treated: ``stages`` change its events, ``watchers`` only look."""
+    """How one call's answer is treated: ``stages`` change its events, ``watchers`` only look.
+
+    ``seed`` makes ids for calls that came without one; ``calls_only`` tells that watchers have no
+    use for an answer without calls.
+    """
 
     upstream_dialect: str
     client_dialect: str
     short: bool
+    seed: str = ""
     stages: list[Stage] = field(default_factory=list)
     watchers: list[Watcher] = field(default_factory=list)
+    calls_only: bool = False
 
 
 def read_whole(data: bytes, headers: Mapping[str, str], ways: Ways, asked: Asked) -> WholeAnswer:
@@ -97,18 +103,28 @@ def _folded(data: bytes, ways: Ways) -> Response:
 
 def _rewritten(response: Response, ways: Ways, asked: Asked) -> WholeAnswer:
     """The answer in the client's dialect, past the stages that a stream would pass."""
-    if ways.stages or ways.watchers:
+    calls = [part for choice in response.choices for part in choice.parts if isinstance(part, ToolCall)]
+    if ways.seed:
+        _name_calls(calls, ways.seed)
+    if ways.stages:
         events: list[Event] = list(unfold(response))
         for stage in ways.stages:
             events = stage(events)
         _look(events, ways.watchers)
-        if ways.stages:
-            staged = fold(events)
-            response = Response(response.id, response.model, staged.choices, response.usage, response.extras)
+        staged = fold(events)
+        response = Response(response.id, response.model, staged.choices, response.usage, response.extras)
+    elif ways.watchers and (calls or not ways.calls_only):
+        _look(unfold(response), ways.watchers)
     return WholeAnswer(response, encode(DIALECTS[ways.client_dialect].write_response(response, asked)))
 
 
-def _look(events: list[Event], watchers: list[Callable[[Event], None]]) -> None:
+def _name_calls(calls: list[ToolCall], seed: str) -> None:
+    """Give an id to calls that came without one."""
+    for number, call in enumerate(call for call in calls if not call.id):
+        call.id = call_id(seed, number)
+
+
+def _look(events: Iterable[Event], watchers: list[Callable[[Event], None]]) -> None:
     for event in events:
         if isinstance(event, Failed):
             raise AnswerFailed(event.failure)

@@ -91,7 +91,7 @@ class _Assembly:
         self._refuse_inner_keys()
         self._note_unset()
         named = self._tree.get("providers")
-        preset = choose_preset(self._variables, self._said.providers, bool(named))
+        preset = choose_preset(self._variables, self._said.providers, len(named or ()))
         self._join_providers(named)
         tree = _overlaid(self._tree, self._said.tree)
         tree["models"] = _overlaid({**preset.models}, tree.get("models") or {})

@@ -29,10 +29,16 @@ class Preset:
     models: dict[str, Any]
 
 
-def choose_preset(variables: Variables, made: dict[str, dict[str, Any]], file_has_providers: bool) -> Preset:
-    """The preset for what is configured; ``made`` are the providers that variables made, by name."""
-    if file_has_providers:
-        return Preset("dragoman", "the configuration file names the providers", {})
+def choose_preset(variables: Variables, made: dict[str, dict[str, Any]], in_file: int) -> Preset:
+    """The preset for what is configured; ``made`` are the providers that variables made, by name.
+
+    Where the file names a single provider a bare model name can mean nothing else, so it passes;
+    among several it has to be said which.
+    """
+    if in_file:
+        alone = in_file == 1 and not made
+        models = {"unmapped": "passthrough"} if alone else {}
+        return Preset("dragoman", "the configuration file names the providers", models)
     if not made:
         return Preset("dragoman", "no provider is configured", {})
     preferred = _preferred(variables, made)

@@ -145,7 +145,7 @@ def read_audio(audio: Fields) -> list[Part]:
     data, transcript = said(audio.get("data")), said(audio.get("transcript"))
     if not data and not transcript and not said(audio.get("id")):
         return []  # Snowflake's empty placeholder (V04)
-    spoken: list[Part] = [Text(transcript, extras=packed({"~spoken": True}))] if transcript else []
+    spoken: list[Part] = [Text(transcript, extras=packed({"~beside": True}))] if transcript else []
     return [*spoken, Media("audio", "base64", data, extras=packed({"audio": kept}))]
 
 
@@ -203,15 +203,10 @@ def wants_legacy(asked: Asked) -> bool:
     return own(asked.request.extras).get("~functions") is True
 
 
-def is_legacy(call: ToolCall) -> bool:
-    """Whether the call came as a ``function_call``."""
-    return own(call.extras).get("~legacy") is True
-
-
 def _write_choice(number: int, choice: Choice, native: bool, asked: Asked) -> Fields:
     kept = own(choice.finish.extras)
     calls = [part for part in choice.parts if isinstance(part, ToolCall)]
-    legacy = bool(calls) and (wants_legacy(asked) or (native and is_legacy(calls[0])))
+    legacy = bool(calls) and wants_legacy(asked)
     rest = {key: value for key, value in kept.items() if key[:1] != "~" and key != "message"}
     message = _Message(asked, native, legacy, cut=choice.finish.reason == "length")
     written: Fields = {"index": number, "message": message.write(choice.parts, kept.get("message", {}))}
@@ -272,7 +267,7 @@ class _Message:
 
     def _say(self, part: Text) -> None:
         base = len(self._text)
-        if "~spoken" not in own(part.extras):
+        if "~beside" not in own(part.extras):
             self._text += part.text
         for citation in part.citations:
             if annotation := write_annotation(citation, base, len(part.text)):

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dragoman.language.dialects.openai_chat.fields import ERROR_MARK, NAME, Fields, own, plain
 from dragoman.language.dialects.openai_chat.parts import write_part
 from dragoman.language.dialects.openai_chat.settings import write_output, write_sampling, write_thinking
-from dragoman.language.dialects.openai_chat.thoughts import write_thought
+from dragoman.language.dialects.openai_chat.thoughts import SEALED, write_thought
 from dragoman.language.dialects.openai_chat.tools import function_fields, write_call, write_choice, write_tools
 from dragoman.language.ir import Json, Message, Part, Reasoning, Refusal, Request, Text, Tool, ToolCall, ToolResult
 from dragoman.language.losses import Receipt
@@ -159,7 +159,7 @@ class _Spelling:
         if not self._native and not field:
             return
         fields = write_thought(thought)
-        details = [entry for entry in fields.pop("reasoning_details", []) if entry.get("format") != "dragoman-v1"]
+        details = [entry for entry in fields.pop("reasoning_details", []) if entry.get("format") != SEALED]
         if NAME not in thought.extras and field not in fields:
             fields = _respelt(field or "reasoning_content", thought.text, len(written.get("reasoning_details", [])))
             details += fields.pop("reasoning_details", [])

@@ -25,7 +25,7 @@ def read_annotation(annotation: Json) -> Citation | None:
         said(inner.get("content")),
         _offset(inner.get("start_index")),
         _offset(inner.get("end_index")),
-        {NAME: annotation},
+        {NAME: {key: value for key, value in annotation.items() if key != "index"}},
     )
 
 

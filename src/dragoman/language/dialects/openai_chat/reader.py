@@ -207,7 +207,8 @@ class StreamReader(BaseReader):
         if isinstance(audio := delta.get("audio"), dict):
             self._audio(state, audio)
         if isinstance(images := delta.get("images"), list):
-            for image in read_parts([one for one in images if isinstance(one, dict)], "images"):
+            found = [{key: one[key] for key in one if key != "index"} for one in images if isinstance(one, dict)]
+            for image in read_parts(found, "images"):
                 if isinstance(image, Media):
                     self._parts.whole(image, state.number)
         if isinstance(annotations := delta.get("annotations"), list):
@@ -287,7 +288,7 @@ class StreamReader(BaseReader):
                 state.blank = text
                 return
             state.blank = ""
-            self._open(state, "text", Text("", extras=packed({"~spoken": True} if state.audio else {})))
+            self._open(state, "text", Text("", extras=packed({"~beside": True} if state.audio else {})))
         tokens, state.tokens = state.tokens, []
         self._parts.delta((state.number, "text"), PartDelta(0, text, logprobs=tokens or None))
 

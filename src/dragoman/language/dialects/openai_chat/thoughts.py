@@ -16,7 +16,8 @@ from dragoman.language.envelope import seal, unseal
 from dragoman.language.ir import Extras, Json, Reasoning
 
 FIELDS = ("reasoning_content", "reasoning")
-_SEALED = "dragoman-v1"
+SEALED = "dragoman-v1"
+"""``format`` of the entry in which other owners' signatures travel."""
 
 
 def read_thought(message: Fields, answer: bool = False) -> Reasoning | None:
@@ -83,7 +84,7 @@ def write_details(extras: Extras) -> list[Json]:
     """The ``reasoning_details`` to show: the owner's own, and a sealed entry for what others issued."""
     details = list(own(extras).get("reasoning_details", ()))
     if foreign := strangers(extras):
-        details.append({"type": "reasoning.encrypted", "data": seal(foreign), "format": _SEALED, "index": len(details)})
+        details.append({"type": "reasoning.encrypted", "data": seal(foreign), "format": SEALED, "index": len(details)})
     return details
 
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import orjson
 
-from dragoman.language.dialects.openai_chat.answers import answer_id, is_legacy, wants_legacy, write_image
+from dragoman.language.dialects.openai_chat.answers import answer_id, wants_legacy, write_image
 from dragoman.language.dialects.openai_chat.citations import write_annotation
 from dragoman.language.dialects.openai_chat.failures import write_error
 from dragoman.language.dialects.openai_chat.fields import NAME, Fields, own
 from dragoman.language.dialects.openai_chat.finishes import write_finish
 from dragoman.language.dialects.openai_chat.requests import declared_custom
-from dragoman.language.dialects.openai_chat.thoughts import entry_key, shown_fields, words_field, write_details
+from dragoman.language.dialects.openai_chat.thoughts import SEALED, entry_key, shown_fields, words_field, write_details
 from dragoman.language.dialects.openai_chat.tools import call_extras
 from dragoman.language.dialects.openai_chat.usage import write_usage
 from dragoman.language.events import Event, Failed, Finished, PartDelta, PartEnded, PartStarted, Started
@@ -66,6 +66,7 @@ class StreamWriter(BaseWriter):
         self._calls: dict[int, int] = {}
         self._length: dict[int, int] = {}
         self._silent: list[_Open] = []
+        self._numbers: dict[tuple[str, int], int] = {}
 
     def ping(self) -> bytes:
         """A comment: clients skip it."""
@@ -143,7 +144,7 @@ class StreamWriter(BaseWriter):
         match part:
             case Text():
                 opened.base = self._length.get(choice, 0)
-                if "~spoken" not in own(part.extras) or not self._native:
+                if "~beside" not in own(part.extras) or not self._native:
                     opened.joints = self._template(choice, {"content": _MARK})
                 return written + self._first(opened, part.text)
             case Refusal():
@@ -155,7 +156,7 @@ class StreamWriter(BaseWriter):
             case ToolCall():
                 return written + self._start_call(opened, part)
             case Media():
-                return written + self._media(part, choice)
+                return written + self._media(part, opened)
             case Opaque(dialect=owner, data=data) if owner != NAME:
                 self._dropped(f"{owner}'s {data.get('type', 'an item')}")
         return written
@@ -165,8 +166,7 @@ class StreamWriter(BaseWriter):
 
     def _start_call(self, opened: _Open, part: ToolCall) -> bytes:
         choice = opened.choice
-        if self._legacy or (self._native and is_legacy(part)):
-            self._legacy = True
+        if self._legacy:
             opened.joints = self._template(choice, {"function_call": {"arguments": _MARK}})
             written = self._frame(choice, {"function_call": {"name": part.name, "arguments": ""}})
             return written + self._first(opened, part.arguments)
@@ -174,7 +174,7 @@ class StreamWriter(BaseWriter):
         self._calls[choice] = opened.call + 1
         custom = part.kind == "custom" and self._custom.get(part.name, False)
         kind, field = ("custom", "input") if custom else ("function", "arguments")
-        rest = call_extras(part.extras)
+        rest = {key: value for key, value in call_extras(part.extras).items() if key != "index"}
         inner = {**rest.pop(kind, {}), "name": part.name, field: ""}
         call = {"index": opened.call, "id": part.id, "type": kind, kind: inner, **rest}
         opened.joints = self._template(choice, {"tool_calls": [{"index": opened.call, kind: {field: _MARK}}]})
@@ -193,8 +193,14 @@ class StreamWriter(BaseWriter):
         if event.citation is not None:
             annotation = write_annotation(event.citation, part.base, part.grown)
             if annotation is not None:
-                written += self._frame(part.choice, {"annotations": [annotation]})
+                written += self._frame(part.choice, {"annotations": [self._numbered("annotation", part, annotation)]})
         return written
+
+    def _numbered(self, kind: str, part: _Open, entry: Fields) -> Fields:
+        """The entry with its place in its list: the official client refuses list deltas without one."""
+        number = self._numbers.get((kind, part.choice), 0)
+        self._numbers[kind, part.choice] = number + 1
+        return {**entry, "index": number}
 
     def _end(self, part: _Open, extras: Extras) -> bytes:
         match part.part:
@@ -216,15 +222,16 @@ class StreamWriter(BaseWriter):
                 entry = {key: value for key, value in entry.items() if key != words_field(entry)}
                 if entry == streamed:
                     continue
-            details.append(entry)
+            sealed = isinstance(entry, dict) and entry.get("format") == SEALED
+            details.append(self._numbered("sealed", part, entry) if sealed else entry)
         return self._frame(part.choice, {"reasoning_details": details}) if details else b""
 
-    def _media(self, part: Media, choice: int) -> bytes:
+    def _media(self, part: Media, opened: _Open) -> bytes:
         audio = own(part.extras).get("audio")
         if audio is not None:
-            return self._frame(choice, {"audio": {**audio, "data": part.value}})
+            return self._frame(opened.choice, {"audio": {**audio, "data": part.value}})
         if part.kind == "image" and part.source in ("base64", "url"):
-            return self._frame(choice, {"images": [write_image(part)]})
+            return self._frame(opened.choice, {"images": [self._numbered("image", opened, write_image(part))]})
         self._dropped(part.kind)
         return b""
 
@@ -255,7 +262,7 @@ class StreamWriter(BaseWriter):
         legacy = self._legacy and finish.reason == "tool_calls"
         last = {
             "index": choice,
-            "delta": {key: value for key, value in delta.items() if key[:1] != "~"},
+            "delta": {key: value for key, value in delta.items() if value and key[:1] != "~"},
             "logprobs": None,
             **kept,
             "finish_reason": write_finish(finish, self._native, legacy),
