@@ -18,7 +18,35 @@ _GEMINI_FREE = {
 
 def canonical(dialect: str, body: Any) -> Any:
     """The body with what the dialect leaves free brought to one form."""
-    return _gemini(body) if dialect == "gemini" else body
+    if dialect == "gemini":
+        return _gemini(body)
+    if dialect == "openai_chat" and "choices" in body:
+        return _chat_answer(body)
+    return body
+
+
+def _chat_answer(body: dict[str, Any]) -> dict[str, Any]:
+    """What compatible servers leave out is written for clients that cannot do without it (U05)."""
+    answer = {"object": "chat.completion", "created": 0} | body
+    if isinstance(answer.get("usage"), dict):
+        usage = dict(answer["usage"])
+        for name, count in (
+            ("prompt_tokens_details", "cached_tokens"),
+            ("completion_tokens_details", "reasoning_tokens"),
+        ):
+            usage[name] = {count: 0} | (usage.get(name) or {})
+        answer["usage"] = usage
+    answer["choices"] = [_chat_choice(choice) for choice in answer["choices"]]
+    return answer
+
+
+def _chat_choice(choice: dict[str, Any]) -> dict[str, Any]:
+    """Thoughts have several names among compatible servers; the one most clients know is written too."""
+    message = {"content": None} | choice.get("message", {})
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    if thought:
+        message["reasoning_content"] = thought
+    return choice | {"message": message}
 
 
 def _gemini(value: Any) -> Any:

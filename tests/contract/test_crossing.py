@@ -109,7 +109,9 @@ def squeezed(text: str) -> str:
 
 
 def bare(args: Any) -> Any:
-    """Arguments without the wrapping that object-only wires need for anything else."""
+    """Arguments without the wrapping that object-only wires need for anything else; none are an empty object."""
+    if args in (None, ""):
+        return {}
     if isinstance(args, dict) and len(args) == 1 and next(iter(args)) in ("raw", "value", "input"):
         return next(iter(args.values()))
     return args

@@ -52,6 +52,8 @@ def read_function(inner: Fields, outer: Fields, form: Fields, path: str) -> Tool
     parameters = take(inner, "parameters", dict, path)
     strict = take(inner, "strict", bool, path)
     deferred = (inner if form.get("~flat") else outer).pop("defer_loading", None) is True
+    if parameters is None:
+        form = {**form, "~bare": True}
     kept = {**outer, **form, **({"function": inner} if inner else {})}
     hint = cache_hint(outer) or cache_hint(inner)
     return Tool(name, description, parameters, strict=strict, deferred=deferred, extras={**packed(kept), **hint})
@@ -104,7 +106,7 @@ def function_fields(tool: Tool) -> Fields:
         written["description"] = tool.description
     if tool.parameters is not None:
         written["parameters"] = tool.parameters
-    elif NAME not in tool.extras:
+    elif "~bare" not in kept:
         written["parameters"] = _EMPTY_SCHEMA
     if tool.strict is not None:
         written["strict"] = tool.strict
