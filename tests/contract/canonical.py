@@ -27,7 +27,7 @@ def canonical(dialect: str, body: Any) -> Any:
 
 def _chat_answer(body: dict[str, Any]) -> dict[str, Any]:
     """What compatible servers leave out is written for clients that cannot do without it (U05)."""
-    answer = {"object": "chat.completion", "created": 0} | body
+    answer: dict[str, Any] = {"object": "chat.completion", "created": 0} | body
     if isinstance(answer.get("usage"), dict):
         usage = dict(answer["usage"])
         for name, count in (

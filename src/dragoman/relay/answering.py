@@ -19,7 +19,7 @@ from dragoman.relay.calls import Call
 from dragoman.relay.keepsakes import Collector, Keepsakes
 from dragoman.relay.metering import Meter
 from dragoman.relay.outgoing import Options, Outgoing, Target
-from dragoman.relay.stages import Cut, Named, ReasoningShown, Stage, each
+from dragoman.relay.stages import Cut, ReasoningShown, Stage, each
 from dragoman.relay.stored_responses import StoredResponses
 from dragoman.relay.tracts import Cleaner, JsonArray, LongWay, ShortCut, Tract, Watcher
 from dragoman.relay.whole import Ways, WholeAnswer, read_whole
@@ -90,9 +90,11 @@ class AnswerWay:
             DIALECTS[self._call.dialect].StreamWriter(self._asked),
             self._meter,
             self._clean,
-            [Named(self._asked.seed), *self._stages] if self._crosses else self._stages,
+            self._stages,
             self._watchers,
             self._with_filter_word if self._renames_filter else None,
+            self._asked.seed if self._crosses else "",
+            all_deltas=self._folder is not None,
         )
         return JsonArray(tract) if self._call.json_array else tract
 

@@ -5,7 +5,7 @@ It must not know which server carries the bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -52,7 +52,7 @@ class Client(Protocol):
     async def start(self, status: int, headers: Headers) -> None:
         """Send status and headers."""
 
-    async def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> Awaitable[None]:
         """Send a piece of the body."""
 
     async def end(self, data: bytes = b"") -> None:

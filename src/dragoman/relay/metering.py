@@ -66,29 +66,31 @@ def estimated_tokens(size: int) -> int:
 
 
 class Meter:
-    """Counts one call. ``close`` is called once, whatever happened, and hands the record to the sinks."""
+    """Counts one call. ``close`` is called once, whatever happened, and hands the record to the sinks.
 
-    __slots__ = ("_began", "_characters", "_clock", "_ended", "_request_size", "record")
+    ``characters`` of the answer may be added to directly: for a delta there is nothing else to do.
+    """
+
+    __slots__ = ("_began", "_clock", "_ended", "_request_size", "characters", "record")
 
     def __init__(self, record: Record, request_size: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.record = record
         self._clock = clock
         self._began = clock()
-        self._characters = 0
+        self.characters = 0
         self._ended = False
         self._request_size = request_size
 
     def add(self, event: Event) -> None:
         """Take one event."""
-        kind = type(event)
-        if kind is PartDelta:
-            self._characters += len(event.text)  # type: ignore[union-attr]
+        if isinstance(event, PartDelta):
+            self.characters += len(event.text)
         elif isinstance(event, UsageReported):
             self.record.usage = self.record.usage.merged(event.usage)
         elif isinstance(event, Started):
             self.record.upstream_model = event.model or self.record.upstream_model
         elif isinstance(event, PartStarted):
-            self._characters += _length(event.part)
+            self.characters += _length(event.part)
         elif isinstance(event, Finished):
             self.record.finish = event.finishes[0].reason if event.finishes else ""
             self._ended = True
@@ -100,7 +102,7 @@ class Meter:
         self.record.upstream_model = response.model or self.record.upstream_model
         self.record.usage = self.record.usage.merged(response.usage)
         self.record.finish = response.finish.reason
-        self._characters += sum(_length(part) for choice in response.choices for part in choice.parts)
+        self.characters += sum(_length(part) for choice in response.choices for part in choice.parts)
         self._ended = True
 
     def completion(self, body: Json) -> None:
@@ -143,14 +145,14 @@ class Meter:
     def _estimate_missing(self) -> None:
         """Book an estimate where the provider reported nothing although it was asked."""
         record = self.record
-        if record.outcome in ("failed", "refused") and not self._characters:
+        if record.outcome in ("failed", "refused") and not self.characters:
             return
         usage = record.usage
         if record.upstream_status != 200 or (usage.input is not None and usage.output is not None):
             return
         estimate = Usage(
             input=self.input_estimate if usage.input is None else None,
-            output=estimated_tokens(self._characters) if usage.output is None else None,
+            output=estimated_tokens(self.characters) if usage.output is None else None,
             estimated=True,
         )
         record.usage = usage.merged(estimate)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from dragoman.language.events import Event, Failed, Finished, PartDelta, PartEnded, PartStarted
-from dragoman.language.ir import Finish, Reasoning, Text, ToolCall
+from dragoman.language.ir import Finish, Reasoning, Text
 
 Stage = Callable[[list[Event]], list[Event]]
 
@@ -97,21 +97,6 @@ class ReasoningShown:
             else:
                 out.append(event)
         return out
-
-
-class Named:
-    """Gives an id to calls that came without one, so that every client can answer them."""
-
-    def __init__(self, seed: str) -> None:
-        self._seed = seed
-        self._count = 0
-
-    def __call__(self, events: list[Event]) -> list[Event]:
-        for at, event in enumerate(events):
-            if type(event) is PartStarted and isinstance(event.part, ToolCall) and not event.part.id:
-                events[at] = replace(event, part=replace(event.part, id=call_id(self._seed, self._count)))
-                self._count += 1
-        return events
 
 
 def call_id(seed: str, number: int) -> str:

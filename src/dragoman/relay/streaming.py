@@ -45,7 +45,9 @@ class Pulse:
 
     ``head`` gives the headers when the first byte is due; until then the status is open.
     ``give_up`` is called once when the client takes nothing for too long, or when the provider sends
-    signs of life and nothing else for twice its time.
+    signs of life and nothing else for twice its time. Times are the loop's: ``written`` when bytes
+    last went out, ``lived`` when the provider last said something, ``busy_since`` when a write that is
+    under way began.
     """
 
     def __init__(
@@ -63,59 +65,54 @@ class Pulse:
         self._give_up = give_up
         loop = asyncio.get_running_loop()
         self._loop = loop
-        self._now = loop.time
-        self._written = self._lived = loop.time()
-        self._busy_since: float | None = None
+        self.now = loop.time
+        self.written = self.lived = loop.time()
+        self.busy_since: float | None = None
         self._ping: asyncio.Task[None] | None = None
         self._timer = loop.call_later(patience.ping, self._look)
 
     async def write(self, data: bytes) -> None:
         """Send bytes, headers before the first. Waits while the client reads slowly."""
-        self._busy_since = self._now()
+        self.busy_since = self.written = self.now()
         if not self._client.started:
             await self._client.start(200, self._head())
         await self._client.write(data)
-        self._busy_since = None
-        self._written = self._now()
+        self.busy_since = None
 
     async def end(self, data: bytes) -> None:
         """Send the last bytes."""
-        self._busy_since = self._now()
+        self.busy_since = self.now()
         self.stop()
         if not self._client.started:
             await self._client.start(200, self._head())
         await self._client.end(data)
-        self._busy_since = None
-
-    def lived(self) -> None:
-        """The provider said something that is more than a sign of life."""
-        self._lived = self._now()
+        self.busy_since = None
 
     def stop(self) -> None:
         """No more pings."""
         self._timer.cancel()
 
     def _look(self) -> None:
-        now = self._now()
-        if self._busy_since is not None:
-            if now - self._busy_since >= self._patience.slow_client:
+        now = self.now()
+        if self.busy_since is not None:
+            if now - self.busy_since >= self._patience.slow_client:
                 self._give_up(None)
                 return
-        elif now - self._lived >= 2 * self._patience.idle:
+        elif now - self.lived >= 2 * self._patience.idle:
             self._give_up(Failure("timeout", "the provider sends no content", status=504, code="upstream_timeout"))
             return
-        elif now - self._written >= self._patience.ping - 0.005 and self.tract.aligned:
-            self._written = now
+        elif now - self.written >= self._patience.ping - 0.005 and self.tract.aligned:
+            self.written = now
             self._ping = self._loop.create_task(self._send_ping())
         self._timer = self._loop.call_later(self._next(now), self._look)
 
     def _next(self, now: float) -> float:
-        if self._busy_since is not None or not self.tract.aligned:
+        if self.busy_since is not None or not self.tract.aligned:
             return min(1.0, self._patience.ping)
-        return max(0.01, self._written + self._patience.ping - now)
+        return max(0.01, self.written + self._patience.ping - now)
 
     async def _send_ping(self) -> None:
-        if self._busy_since is None and not self._client.ended:
+        if self.busy_since is None and not self._client.ended:
             await self.write(self.tract.ping())
 
 
@@ -124,24 +121,35 @@ async def pump(chunks: AsyncIterator[bytes], tract: Tract, pulse: Pulse, meter: 
 
     Raises EarlyFailure while the status is still open. A break after that is written in the stream.
     """
+    feed, write, now = tract.feed, client.write, pulse.now
     try:
         async for chunk in chunks:
-            data = tract.feed(chunk)
+            data = feed(chunk)
             if tract.lively:
-                pulse.lived()
+                pulse.lived = now()
                 meter.first_byte()
-            if tract.early_failure is not None and not client.started:
-                raise EarlyFailure(tract.early_failure)
-            if tract.ended:
-                return await pulse.end(data)
-            if data:
+            if tract.ended or tract.early_failure is not None:
+                _check_early(tract, client)
+                if tract.ended:
+                    return await pulse.end(data)
+            if not data:
+                continue
+            if client.started:
+                pulse.busy_since = pulse.written = now()
+                await write(data)
+                pulse.busy_since = None
+            else:
                 await pulse.write(data)
         data = tract.close()
     except UpstreamTrouble as trouble:
         data = tract.fail(trouble.failure)
+    _check_early(tract, client)
+    return await pulse.end(data)
+
+
+def _check_early(tract: Tract, client: Client) -> None:
     if tract.early_failure is not None and not client.started:
         raise EarlyFailure(tract.early_failure)
-    return await pulse.end(data)
 
 
 async def drained(chunks: AsyncIterator[bytes], seconds: float = 1.0, limit: int = 64 * 1024) -> None:

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from dragoman.language.events import Event, Failed, Finished, PartDelta, PartStarted, Started
 from dragoman.language.failures import Failure
+from dragoman.language.ir import Text, ToolCall
 from dragoman.language.registry import DIALECTS
 from dragoman.language.sse import EventTooLarge, SseParser
 from dragoman.language.streams import Asked, StreamReader, StreamWriter
 from dragoman.language.wire import decode, encode
 from dragoman.relay.frames import ModelName, RawFrames, data_of
 from dragoman.relay.metering import Meter
-from dragoman.relay.stages import Stage
+from dragoman.relay.stages import Stage, call_id
 
 Cleaner = Callable[[Failure], Failure]
 Watcher = Callable[[Event], None]
@@ -58,7 +60,11 @@ class Tract(Protocol):
 
 
 class LongWay:
-    """Between two dialects, or between two wordings of one. ``ending`` has the last word on the last bytes."""
+    """Between two dialects, or between two wordings of one.
+
+    ``ending`` has the last word on the last bytes; ``seed`` makes ids for calls that came without
+    one; without ``all_deltas`` watchers are spared the growth of texts.
+    """
 
     aligned = True
 
@@ -71,8 +77,13 @@ class LongWay:
         stages: Sequence[Stage] = (),
         watchers: Sequence[Watcher] = (),
         ending: Callable[[bytes], bytes] | None = None,
+        seed: str = "",
+        all_deltas: bool = True,
     ) -> None:
         self._ending = ending
+        self._seed = seed
+        self._all_deltas = all_deltas
+        self._watched: set[int] = set()
         self._reader = reader
         self._writer = writer
         self._meter = meter
@@ -105,26 +116,36 @@ class LongWay:
         for event in events:
             if self.ended:
                 break
-            if type(event) is not PartDelta:
+            if type(event) is PartDelta:
+                self._meter.characters += len(event.text)
+                if event.index in self._watched:
+                    for watcher in self._watchers:
+                        watcher(event)
+            else:
                 event = self._seen(event)
-            self._meter.add(event)
-            for watcher in self._watchers:
-                watcher(event)
             out.append(self._writer.write(event))
         if self.ended and self._ending is not None:
             return self._ending(b"".join(out))
         return out[0] if len(out) == 1 else b"".join(out)
 
     def _seen(self, event: Event) -> Event:
-        if isinstance(event, Failed):
+        """Everything but a delta, which is the one thing that comes often."""
+        if isinstance(event, PartStarted):
+            self._said = True
+            if self._seed and isinstance(event.part, ToolCall) and not event.part.id:
+                event = replace(event, part=replace(event.part, id=call_id(self._seed, event.index)))
+            if self._all_deltas or not isinstance(event.part, Text):
+                self._watched.add(event.index)
+        elif isinstance(event, Failed):
             event = Failed(self._clean(event.failure))
             if not self._said:
                 self.early_failure = event.failure
             self.ended = True
         elif isinstance(event, Finished):
             self.ended = True
-        elif isinstance(event, PartStarted):
-            self._said = True
+        self._meter.add(event)
+        for watcher in self._watchers:
+            watcher(event)
         return event
 
 
@@ -219,8 +240,9 @@ class ShortCut:
 
     def _see(self, event: Event) -> None:
         if type(event) is PartDelta:
-            pass
-        elif isinstance(event, Failed):
+            self._meter.characters += len(event.text)
+            return
+        if isinstance(event, Failed):
             self._failed = True
             event = Failed(self._clean(event.failure))
             if not self._said:

@@ -36,9 +36,8 @@ def choose_preset(variables: Variables, made: dict[str, dict[str, Any]], in_file
     among several it has to be said which.
     """
     if in_file:
-        alone = in_file == 1 and not made
-        models = {"unmapped": "passthrough"} if alone else {}
-        return Preset("dragoman", "the configuration file names the providers", models)
+        alone: dict[str, Any] = {"unmapped": "passthrough"} if in_file == 1 and not made else {}
+        return Preset("dragoman", "the configuration file names the providers", alone)
     if not made:
         return Preset("dragoman", "no provider is configured", {})
     preferred = _preferred(variables, made)

@@ -105,9 +105,9 @@ class Exchange:
         lines = [(name.encode("latin-1"), _safe(value)) for name, value in headers]
         await self._send({"type": "http.response.start", "status": status, "headers": lines + self._extra})
 
-    async def write(self, data: bytes) -> None:
-        """Send a piece of the body; returns when the connection takes more."""
-        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+    def write(self, data: bytes) -> Awaitable[None]:
+        """Send a piece of the body; to be awaited: until the connection takes more."""
+        return self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes = b"") -> None:
         """Send the last piece of the body."""

@@ -177,6 +177,8 @@ def arguments_object(arguments: str) -> dict[str, Json]:
         value = decode(arguments)
     except ValueError:
         return {"raw": arguments}
+    if value is None:
+        return {}
     return value if isinstance(value, dict) else {"value": value}
 
 
