@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from dragoman.language.dialects import openai_chat as chat
+from dragoman.language.envelope import seal
 from dragoman.language.failures import Refused
 from dragoman.language.ir import (
     Media,
     Message,
     Opaque,
+    Part,
     Reasoning,
     Refusal,
     Request,
@@ -62,7 +64,14 @@ REQUESTS = [
     for name in corpus.identifiers()
     if corpus.exchange(name)["protocol"] == "openai-chat" and sent(name) is not None
 ]
-REFUSED: dict[str,str] = {}
+_SHAPELESS = "messages[0].content: must be a string or a list"
+_SCENARIO = "chat_real_error_scenarios"
+REFUSED = {
+    "compat.llama-cpp--rig--error_matrix-malformed_request_field--0": "temperature: must be a number",
+    f"compat.ollama--rubyllm--{_SCENARIO}_ollama_mistral-small3_1_handles_invalid_message_format_errors--0": _SHAPELESS,
+    f"openai-chat--rubyllm--{_SCENARIO}_openai_gpt-4_1-nano_handles_invalid_message_format_errors--0": _SHAPELESS,
+}
+"""Requests that their providers refused too, and where."""
 
 
 @pytest.mark.parametrize("identifier", REQUESTS)
@@ -206,8 +215,12 @@ def test_R16_a_data_uri_gives_its_bytes_and_type() -> None:
 
 
 def test_R18_media_of_other_dialects_become_parts_in_order() -> None:
-    parts = [Text("see"), Media("image", "base64", "QUI=", "image/png"), Media("document", "base64", "QQ==")]
-    content = write(foreign(Message("user", list(parts))))["messages"][0]["content"]
+    parts: list[Part] = [
+        Text("see"),
+        Media("image", "base64", "QUI=", "image/png"),
+        Media("document", "base64", "QQ=="),
+    ]
+    content = write(foreign(Message("user", parts)))["messages"][0]["content"]
     assert [block["type"] for block in content] == ["text", "image_url", "file"]
     assert content[1]["image_url"]["url"] == "data:image/png;base64,QUI="
     assert content[2]["file"]["file_data"] == "data:application/pdf;base64,QQ=="
@@ -432,8 +445,6 @@ def test_T12_thoughts_go_back_in_the_profiles_field(field: str) -> None:
 
 
 def test_T02_sealed_signatures_are_restored_and_never_sent_to_a_provider() -> None:
-    from dragoman.language.envelope import seal
-
     sealed = {"type": "reasoning.encrypted", "data": seal({"anthropic": {"signature": "sig"}}), "format": "dragoman-v1"}
     message = {"role": "assistant", "content": "a", "reasoning_content": "hm", "reasoning_details": [sealed]}
     request = read(USER, message)

@@ -145,7 +145,7 @@ class StreamReader(ABC):
         except ValueError:
             self._undecodable(event)
             return
-        if not self._surrogates and b"\\ud" in data.lower():
+        if b"\\" in data and not self._surrogates and b"\\ud" in data.lower():
             self._surrogates = True
         if isinstance(payload, dict):
             self._event(event.name, payload)

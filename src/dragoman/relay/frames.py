@@ -30,6 +30,8 @@ class RawFrames:
 
     def feed(self, chunk: bytes) -> list[bytes]:
         """Take bytes, return the whole frames they complete, blank line included."""
+        if not self._pieces and chunk[-2:] == b"\n\n" and chunk.find(b"\n\n") == len(chunk) - 2 and b"\r" not in chunk:
+            return [chunk]
         joint = self._tail + chunk
         if b"\n\n" not in joint and b"\n\r\n" not in joint:
             self._hold(chunk)

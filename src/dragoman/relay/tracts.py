@@ -192,7 +192,10 @@ class ShortCut:
         events = self._reader.feed(chunk)
         self.lively = bool(events)
         for event in events:
-            self._see(event)
+            if type(event) is PartDelta:
+                self._meter.characters += len(event.text)
+            else:
+                self._see(event)
         if not self._terminated and b"[DONE]" in chunk:
             self._terminated = True
         try:
@@ -208,7 +211,8 @@ class ShortCut:
         if self._model.settled and not self._hide_usage and self._frames.aligned:
             self._end = chunk[-2:]
             return chunk
-        return b"".join([self._frame(frame) for frame in self._frames.feed(chunk)])
+        frames = self._frames.feed(chunk)
+        return self._frame(frames[0]) if len(frames) == 1 else b"".join([self._frame(frame) for frame in frames])
 
     def close(self) -> bytes:
         was_over = self._reader.ended
@@ -239,9 +243,7 @@ class ShortCut:
         return b"" if self._terminated or self._failed else TERMINATORS[self._dialect]
 
     def _see(self, event: Event) -> None:
-        if type(event) is PartDelta:
-            self._meter.characters += len(event.text)
-            return
+        """Everything but a delta."""
         if isinstance(event, Failed):
             self._failed = True
             event = Failed(self._clean(event.failure))

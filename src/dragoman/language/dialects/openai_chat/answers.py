@@ -121,7 +121,8 @@ def _read_content(rest: Fields, tags: bool) -> list[Part]:
     if isinstance(content, list) and content:  # Mistral's typed parts
         del rest["content"]
         rest["~content"] = "list"
-        return [part for part in read_parts(content, "content") if not (isinstance(part, Text) and not part.text)]
+        blocks = [block for block in content if isinstance(block, dict | str)]
+        return [part for part in read_parts(blocks, "content") if not (isinstance(part, Text) and not part.text)]
     return []
 
 
@@ -131,7 +132,8 @@ def _read_media(rest: Fields) -> list[Part]:
     images = rest.get("images")
     if isinstance(images, list) and images:
         del rest["images"]
-        parts += [part for part in read_parts(images, "images") if isinstance(part, Media)]
+        found = [image for image in images if isinstance(image, dict)]
+        parts += [part for part in read_parts(found, "images") if isinstance(part, Media)]
     audio = rest.get("audio")
     if isinstance(audio, dict):
         del rest["audio"]
@@ -242,7 +244,8 @@ class _Message:
         message |= {key: value for key, value in rest.items() if key[:1] != "~"}
         if not self._native:
             message |= {"refusal": None, "annotations": []}
-        annotations = [*self._fields.pop("annotations", []), *(rest.get("annotations") or [])]
+        others = rest.get("annotations")
+        annotations = [*self._fields.pop("annotations", []), *(others if isinstance(others, list) else [])]
         if annotations:
             message["annotations"] = annotations
         return {**message, **self._fields}

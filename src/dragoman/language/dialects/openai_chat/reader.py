@@ -100,35 +100,39 @@ class StreamReader(BaseReader):
     # ------------------------------------------------------------ chunks
 
     def _event(self, name: str, payload: dict[str, Json]) -> None:
-        fast = self._fast
-        if fast >= 0:
-            choices = payload.get("choices")
-            if (
-                choices
-                and len(choices) == 1
-                and not choices[0].get("index")
-                and not payload.get("usage")
-                and "error" not in payload
-            ):
-                choice = choices[0]
-                delta = choice.get("delta")
-                if delta and not choice.get("finish_reason") and not choice.get("logprobs"):
-                    text = delta.get(self._fast_key)
-                    if text and type(text) is str and (len(delta) == 1 or _only(self._fast_key, delta)):
-                        self._out.append(PartDelta(fast, text))
-                        return
+        if self._fast >= 0:
+            try:
+                if self._hasty(payload):
+                    return
+            except (AttributeError, KeyError, TypeError):
+                pass  # not the shape of a chunk: the long way looks at every field
         self._chunk(name, payload)
+
+    def _hasty(self, payload: Fields) -> bool:
+        """The short way of nearly every chunk: one more piece of the open part of the only answer."""
+        choices = payload.get("choices")
+        if not choices or len(choices) != 1 or payload.get("usage") or "error" in payload:
+            return False
+        choice = choices[0]
+        delta = choice.get("delta")
+        if not delta or choice.get("finish_reason") or choice.get("logprobs") or choice.get("index"):
+            return False
+        text = delta.get(self._fast_key)
+        if text and type(text) is str and (len(delta) == 1 or _only(self._fast_key, delta)):
+            self._out.append(PartDelta(self._fast, text))
+            return True
+        return False
 
     def _chunk(self, name: str, payload: Fields) -> None:
         self._identify(payload)
-        choices = payload.get("choices")
+        raw = payload.get("choices")
+        choices = [choice for choice in raw if isinstance(choice, dict)] if isinstance(raw, list) else []
         if is_error(payload) or (name == "error" and not choices):
             self._broken(payload)
             return
-        for choice in choices if isinstance(choices, list) else ():
-            if isinstance(choice, dict):
-                self._choice(choice)
-        self._count(payload)
+        for choice in choices:
+            self._choice(choice)
+        self._count(payload, choices)
 
     def _identify(self, payload: Fields) -> None:
         """Take id, model and envelope fields; the first that are not empty stand (V01)."""
@@ -144,19 +148,19 @@ class StreamReader(BaseReader):
             self._emit(Started(self._id, self._model, {NAME: dict(self._envelope)}))
 
     def _broken(self, payload: Fields) -> None:
-        self._count(payload)
+        self._count(payload, [])
         if any(state.finish for state in self._choices.values()):
             self._envelope["~error"] = payload.get("error")  # the finish reason stands (E03)
             return
         self._close_parts()
         self._emit(Failed(sniff_error(payload, owner=NAME)))
 
-    def _count(self, payload: Fields) -> None:
+    def _count(self, payload: Fields, choices: list[Fields]) -> None:
         raw = payload.get("usage")
         if not raw and isinstance(groq := payload.get("x_groq"), dict):
             raw = groq.get("usage")
         if not raw:
-            raw = next((one["usage"] for one in payload.get("choices") or () if one.get("usage")), None)  # Moonshot
+            raw = next((one["usage"] for one in choices if one.get("usage")), None)  # Moonshot
         usage = read_usage(raw)
         if usage is None:
             return

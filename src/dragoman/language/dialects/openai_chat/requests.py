@@ -125,7 +125,7 @@ class _Messages:
             self._tool(fields, path, role)
         elif role == "assistant":
             self._assistant(fields, path)
-        elif role in _ROLES:
+        elif isinstance(role, str) and role in _ROLES:
             form = _form(role="developer") if role == "developer" else {}
             parts = self._content(fields, form, path)
             self._add(_ROLES[role], parts, {**fields, **form})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dragoman.language.dialects.openai_chat.fields import NAME, Fields, expect, own, packed, plain, take
 from dragoman.language.failures import Refused
-from dragoman.language.ir import Json, OutputFormat, ReasoningSetting, Request, Sampling
+from dragoman.language.ir import Json, OutputFormat, ReasoningMode, ReasoningSetting, Request, Sampling
 from dragoman.language.profiles import Profile
 
 _NUMBERS: dict[str, type] = {
@@ -88,8 +88,14 @@ def read_thinking(body: Fields) -> ReasoningSetting | None:
 def _read_switches(wire: Fields, setting: ReasoningSetting) -> None:
     thinking = wire.get("thinking")
     if isinstance(thinking, dict):
-        modes = {"enabled": "on", "disabled": "off", "adaptive": "adaptive", "auto": "adaptive"}
-        setting.mode = modes.get(thinking.get("type"))  # type: ignore[assignment, arg-type]
+        modes: dict[Json, ReasoningMode] = {
+            "enabled": "on",
+            "disabled": "off",
+            "adaptive": "adaptive",
+            "auto": "adaptive",
+        }
+        kind = thinking.get("type")
+        setting.mode = modes.get(kind) if isinstance(kind, str) else None
         setting.budget = _tokens(thinking.get("budget_tokens"))
     elif isinstance(thinking, bool):
         setting.mode = "on" if thinking else "off"

@@ -88,8 +88,8 @@ def write_usage(usage: Usage) -> Fields:
     """The usage object: the owner's other fields, true sums, and integers wherever clients look (U05)."""
     kept = {key: value for key, value in own(usage.extras).items() if key[:1] != "~"}
     output = usage.output or 0
-    inside = {**(kept.get("prompt_tokens_details") or {}), "cached_tokens": usage.cache_read or 0}
-    details = {**(kept.get("completion_tokens_details") or {}), "reasoning_tokens": usage.reasoning or 0}
+    inside = {**_details(kept, "prompt_tokens_details"), "cached_tokens": usage.cache_read or 0}
+    details = {**_details(kept, "completion_tokens_details"), "reasoning_tokens": usage.reasoning or 0}
     if usage.cache_write and not any(name in inside or name in kept for name in _CACHE_WRITE):
         inside["cache_write_tokens"] = usage.cache_write
     return {
