@@ -17,6 +17,7 @@ import uvicorn
 from dragoman.observe.logs import get_logger
 from dragoman.relay.answering import Memory
 from dragoman.relay.metering import Sink, log_record
+from dragoman.relay.model_names import ModelNames
 from dragoman.relay.outgoing import Options
 from dragoman.relay.relay import House, Relay
 from dragoman.relay.streaming import Patience
@@ -54,7 +55,7 @@ def build(settings: Settings, *, sinks: Sequence[Sink] = (log_record,), patience
     return Gateway(
         Relay(house),
         gate_of(settings.auth),
-        Catalog(lambda: listed_models(settings, resolver), int(time.time())),
+        Catalog(Listed(settings, resolver, ModelNames(providers, upstream)), int(time.time())),
         Information(
             status="running" if settings.preset == "infiniproxy" else "ok",
             providers=list(providers),
@@ -68,12 +69,20 @@ def build(settings: Settings, *, sinks: Sequence[Sink] = (log_record,), patience
     )
 
 
-def listed_models(settings: Settings, resolver: Resolver) -> list[Model]:
-    """The names a client may ask for, in stable order."""
-    names = [_SIZES.get(name, name) for name in resolver.known_names() if "<" not in name]
-    if settings.simulated:
-        names += ["claude-simulated", "simulated"]
-    return [Model(name, resolver.preferred or "dragoman") for name in dict.fromkeys(names)]
+class Listed:
+    """The names a client may ask for, in stable order: those that are mapped, else what the provider lists."""
+
+    def __init__(self, settings: Settings, resolver: Resolver, upstream: ModelNames) -> None:
+        self._upstream = upstream
+        self._provider = resolver.preferred
+        self._names = [_SIZES.get(name, name) for name in resolver.known_names() if "<" not in name]
+        if settings.simulated:
+            self._names += ["claude-simulated", "simulated"]
+
+    async def __call__(self) -> list[Model]:
+        """The list, without asking anybody where names are mapped."""
+        names = self._names or await self._upstream.of(self._provider)
+        return [Model(name, self._provider or "dragoman") for name in dict.fromkeys(names)]
 
 
 class SimulatedServer:
@@ -106,4 +115,4 @@ class SimulatedServer:
             await asyncio.wait([self._task], timeout=3)
 
 
-__all__ = ["build", "listed_models"]
+__all__ = ["build"]

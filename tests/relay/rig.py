@@ -160,6 +160,7 @@ class Rig:
     port: int
     client: aiohttp.ClientSession
     records: list[Record]
+    stop: Callable[[], None]
 
     @property
     def url(self) -> str:
@@ -230,8 +231,16 @@ async def running(
     app = build(chosen, sinks=[records.append], patience=patience)
     async with served(app) as port:
         async with aiohttp.ClientSession() as client:
-            yield Rig(provider, port, client, records)
+            yield Rig(provider, port, client, records, lambda: _stop(app))
         await provider.stop()
+
+
+_SERVERS: dict[int, uvicorn.Server] = {}
+
+
+def _stop(app: Any) -> None:
+    """Ask the application's server to stop, as a signal would."""
+    _SERVERS[id(app)].should_exit = True
 
 
 @contextlib.asynccontextmanager
@@ -242,6 +251,7 @@ async def served(app: Any) -> AsyncIterator[int]:
         app, log_level="warning", access_log=False, ws="none", http="httptools", timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
+    _SERVERS[id(app)] = server
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
     task = asyncio.ensure_future(server.serve(sockets=[listener]))
     try:

@@ -108,3 +108,20 @@ async def test_the_next_call_on_the_same_connection_is_not_disturbed() -> None:
             assert status == 200
             assert b"message_stop" in data
         assert [record.outcome for record in rig.records] == ["answered"] * 3
+
+
+async def test_a_stopping_gateway_says_so_in_the_stream() -> None:
+    async def script(asked: Asked, wire: Wire) -> None:
+        await wire.stream(chat_chunk("a", role="assistant"), end=False)
+        await wire.wait_gone(30)
+
+    async with running() as rig:
+        rig.provider.script = script
+        reader, writer = await rig.raw("/v1/messages", STREAM)
+        await reader.readuntil(b'"a"')
+        rig.stop()
+        rest = await asyncio.wait_for(reader.read(), 5)
+        assert b'event: error\ndata: {"type":"error"' in rest
+        assert b"overloaded_error" in rest
+        assert rest.endswith(b"0\r\n\r\n")
+        writer.close()

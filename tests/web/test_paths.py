@@ -198,3 +198,27 @@ async def test_cors_only_for_allowed_origins() -> None:
         assert "access-control-allow-credentials" not in headers
         _, headers, _ = await rig.get("/v1/messages", "OPTIONS", origin="https://evil.example")
         assert "access-control-allow-origin" not in headers
+
+
+async def test_C05_a_gateway_that_maps_nothing_lists_what_its_provider_lists() -> None:
+    async with running("anthropic") as rig:
+        rig.provider.script = whole(
+            {"data": [{"id": "claude-a", "type": "model"}, {"id": "claude-b"}], "has_more": False}
+        )
+        for _ in range(2):
+            _, _, listed = await rig.get("/v1/models?limit=1000", anthropic_version="2023-06-01")
+            assert [entry["id"] for entry in listed["data"]] == ["claude-a", "claude-b"]
+        assert [asked.method for asked in rig.provider.asked] == ["GET"]
+    async with running("anthropic") as rig:
+        rig.provider.script = whole({"error": {}}, 500)
+        _, _, listed = await rig.get("/v1/models")
+        assert listed == {"object": "list", "data": []}
+
+
+async def test_an_unmapped_model_is_a_404_that_names_itself() -> None:
+    async with running(models={"unmapped": "error"}, account={"deployments": {"known": "x"}}) as rig:
+        for path, body in (("/v1/messages", ASK), ("/v1/responses", {"model": "nobody", "input": "a"})):
+            status, _, answer = await rig.post(path, body)
+            assert status == 404
+            assert "Missing model mapper" in answer["error"]["message"]
+        assert rig.provider.asked == []

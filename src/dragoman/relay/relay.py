@@ -13,6 +13,7 @@ and in one record of the call. It must not know HTTP servers, wires or credentia
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -108,6 +109,9 @@ class Journey:
                 await self._there_and_back(departure)
         except Departed:
             self._meter.left()
+        except asyncio.CancelledError:
+            await self._fail(Failure("overloaded", "the gateway is stopping", retry_after=2), is_ours=True)
+            raise
         except UpstreamRefused as refused:
             self._meter.failed(refused.failure)
             await self._answer_failure(refused.failure, refused)

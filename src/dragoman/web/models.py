@@ -10,7 +10,7 @@ It must not know providers: names come from a source it is given.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -43,7 +43,7 @@ class Model:
     description: str = ""
 
 
-Names = Callable[[], Sequence[Model]]
+Names = Callable[[], Awaitable[Sequence[Model]]]
 
 
 def client_shape(dialect: str, headers: Mapping[str, str]) -> str:
@@ -62,7 +62,7 @@ class Catalog:
 
     async def listed(self, shape: str) -> dict[str, Any]:
         """The whole list in a dialect's shape."""
-        entries = [self._entry(model, shape) for model in self._names()]
+        entries = [self._entry(model, shape) for model in await self._names()]
         if shape == ANTHROPIC:
             ends = {"first_id": entries[0]["id"], "last_id": entries[-1]["id"]} if entries else {}
             return {"data": entries, "has_more": False, "first_id": None, "last_id": None, **ends}
@@ -72,7 +72,8 @@ class Catalog:
 
     async def one(self, name: str, shape: str) -> dict[str, Any] | None:
         """One entry, or None."""
-        return next((self._entry(model, shape) for model in self._names() if model.id == name), None)
+        models = await self._names()
+        return next((self._entry(model, shape) for model in models if model.id == name), None)
 
     def _entry(self, model: Model, shape: str) -> dict[str, Any]:
         if shape == ANTHROPIC:
