@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,6 +92,22 @@ def test_config_check(tmp_path: Path) -> None:
     assert "NOT READY, set NOPE" in missing.stdout
 
 
+def test_config_show_tells_values_and_origins_and_no_secret(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(
+        f"version: 1\nserver: {{port: 81}}\nproviders: {{a: {{kind: openai, api_key: {CANARY}}}}}\n"
+    )
+    said = dragoman(tmp_path, "config", "show", "--origin", PORT="82")
+    assert said.returncode == 0
+    lines = said.stdout.splitlines()
+    assert "server.port = 82  (PORT, over config.yaml:2, over preset dragoman)" in lines
+    assert 'providers.a.api_key = "••••"  (config.yaml:3)' in lines
+    assert CANARY not in said.stdout
+    assert "timeout" not in said.stdout
+    assert "timeout = 600.0  (default)" in dragoman(tmp_path, "config", "show", "--all").stdout
+    wrong = dragoman(tmp_path, "config", "show", PORT="x")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+
+
 def test_a_busy_port_is_one_line(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         done = dragoman(tmp_path, "serve", "--port", str(taken.getsockname()[1]))
@@ -135,9 +152,24 @@ def test_serve_tells_providers_reasons_and_what_is_missing_but_no_secret(tmp_pat
 
 
 def test_an_open_gateway_on_all_addresses_warns(tmp_path: Path) -> None:
-    with serving(tmp_path, "--port", "0", HOST="0.0.0.0") as (_, printed):
+    with serving(tmp_path, "--port", "0", HOST="0.0.0.0", OPENAI_API_KEY=CANARY) as (_, printed):
         pass
     assert "set ANTHROPIC_AUTH_TOKEN to require a token" in "".join(printed)
+
+
+def test_on_all_addresses_our_own_preset_asks_for_a_token_and_says_how_to_set_one(tmp_path: Path) -> None:
+    with serving(tmp_path, "--port", "0", HOST="0.0.0.0") as (url, printed):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{url}/v1/models", timeout=10)
+        assert refused.value.code == 401
+    text = "".join(printed)
+    assert "a token is required (0.0.0.0 is not loopback), but none is set" in text
+    assert "set ANTHROPIC_AUTH_TOKEN, or DRAGOMAN_AUTH=open" in text
+    with (
+        serving(tmp_path, "--port", "0", HOST="0.0.0.0", DRAGOMAN_AUTH="open") as (url, _),
+        urllib.request.urlopen(f"{url}/v1/models", timeout=10) as answer,
+    ):
+        assert answer.status == 200
 
 
 @pytest.mark.parametrize("words", [("--help",), ("serve", "--help"), ("config", "check", "--help")])

@@ -55,9 +55,11 @@ def test_the_file_is_named_by_option_then_variable_then_found(tmp_path: Path) ->
     assert load_settings(environment={}, folder=tmp_path).server.port == 3
 
 
-def test_a_found_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
-    settings = load(tmp_path, "resourceName: acme\napiKey: x\n")
-    assert settings.config_path == ""
+def test_a_found_file_without_a_version_is_ours_and_only_warns(tmp_path: Path) -> None:
+    settings = load(tmp_path, "server: {port: 9}\ncolour: red\n")
+    assert settings.server.port == 9
+    assert settings.config_path == str(tmp_path / "config.yaml")
+    assert "config.yaml:2: unknown key colour" in settings.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ providers:
   local: {kind: openai_compatible, base_url: http://gpu.internal:8000/v1, allow_private: true, max_parallel: 20}
   google: {kind: vertex, project: acme-ai, location: europe-west4}
 routes:
-  sonnet: {aliases: [claude-sonnet-5], targets: [{provider: local, model: qwen, first_byte: 120s}]}
+  sonnet: {aliases: [claude-sonnet-5], targets: [{provider: local, model: qwen}], first_byte: 90s}
 prices: {openai/gpt-5.2: {in: 1.75, out: 14.00, from: 2026-10-01}}
 groups: {core: {routes: ["*"], budget: 400 USD/month, tpm: 400k}}
 limits: {default: {rpm: 60, tpm: 200k}, body: 32MiB}
@@ -117,7 +119,8 @@ disconnect: {default: cancel, vertex: drain}
     assert settings.database is not None
     assert settings.database.get_secret_value() == "postgresql://d:hunter2@db/d"
     assert settings.secrets["key"].get_secret_value() == "secret"
-    assert settings.routes["sonnet"]["aliases"] == ["claude-sonnet-5"]
+    assert settings.routes["sonnet"].aliases == ["claude-sonnet-5"]
+    assert settings.routes["sonnet"].first_byte == 90
     assert settings.prices["openai/gpt-5.2"]["from"] == "2026-10-01"
     assert settings.limits == LimitSettings(body=32 * 1024 * 1024, default={"rpm": 60, "tpm": "200k"})
     assert "hunter2" not in repr(settings)
@@ -277,7 +280,10 @@ def providers(settings: Settings) -> dict[str, dict[str, Any]]:
                 }
             },
         ),
-        ({"OPENAI_MODEL": "glm-4.6"}, {"openai": {"kind": "openai", "missing": "OPENAI_API_KEY"}}),
+        (
+            {"DRAGOMAN_PRESET": "azuregptproxy"},
+            {"azure": {"kind": "azure_openai", "missing": "AZURE_OPENAI_ENDPOINT and AZURE_OPENAI_API_KEY"}},
+        ),
         (
             {"OPENAI_BASE_URL": "http://127.0.0.1:9/v1"},
             {"openai": {"kind": "openai_compatible", "base_url": "http://127.0.0.1:9/v1"}},
@@ -416,3 +422,37 @@ def test_settings_are_frozen() -> None:
     said = ProviderSettings(kind="openai")
     with pytest.raises(ValueError):
         said.base_url = "https://x.example"
+
+
+ROUTES = """
+version: 1
+providers:
+  local: {kind: openai_compatible, base_url: http://gpu.internal:8000/v1, allow_private: true}
+routes:
+  main:
+    targets:
+      - {provider: local, model: m}
+      - {provider: locale, model: m}
+  side:
+    aliases: [main]
+    targets: [{provider: local, model: s}]
+    when: {background: nowhere}
+"""
+
+
+def test_a_route_names_only_what_is_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, ROUTES)
+    lines = str(caught.value).split("\n")
+    assert lines == [
+        "config.yaml:9: routes.main.targets.1.provider: 'locale' is not one of local",
+        "config.yaml:13: routes.side.when.background: 'nowhere' is neither another route nor provider/model",
+        "config.yaml:11: routes.side.aliases: 'main' is a name of the route main, too",
+    ]
+
+
+def test_a_routes_inner_lines_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, ROUTES.replace("provider: locale, model: m", "provider: local, modle: m"))
+    assert "config.yaml:9" in str(caught.value)
+    assert "did you mean model?" in str(caught.value)

@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from dragoman.observe import logs
-from dragoman.settings.model import LogSettings
+from dragoman.settings.house import LogSettings
 
 CANARY = 'canary "quoted" é-0123456789'
 

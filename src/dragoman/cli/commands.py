@@ -62,3 +62,18 @@ def check(
     from dragoman.cli.config import run_check
 
     raise typer.Exit(run_check(config=config, strict=strict))
+
+
+@config_commands.command()
+def show(
+    config: ConfigOption = None,
+    every: Annotated[bool, typer.Option("--all", help="Show defaults too.")] = False,
+    origin: Annotated[bool, typer.Option("--origin", help="Show what was overruled, too.")] = False,
+) -> None:
+    """Print every value that is not a default, and where it comes from. Secrets are dots.
+
+    Examples: `dragoman config show` · `dragoman config show --all --origin`
+    """
+    from dragoman.cli.config import run_show
+
+    raise typer.Exit(run_show(config=config, every=every, candidates=origin))

@@ -1,11 +1,19 @@
-"""``dragoman config check``: whether the configuration can be used, and what it says about providers."""
+"""``dragoman config check`` and ``show``: whether the configuration can be used, and where each value comes from."""
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import BaseModel
 
 from dragoman.cli.summary import provider_lines
-from dragoman.settings import ConfigError, load_settings
+from dragoman.observe.logs import MASK, Redactor
+from dragoman.settings import ConfigError, Secret, load_settings
+from dragoman.settings.complaints import settable_fields
+from dragoman.settings.load import explain_settings
 from dragoman.upstream.providers import make_providers
 
 
@@ -24,3 +32,44 @@ def run_check(*, config: str | None, strict: bool) -> int:
     missing = [name for name, provider in settings.providers.items() if provider.missing]
     print(f"ok: {settings.config_path or 'no file'}, {len(settings.providers)} provider(s)")
     return 1 if strict and (missing or settings.notes) else 0
+
+
+def run_show(*, config: str | None, every: bool, candidates: bool) -> int:
+    """Print each value with its origin; the exit code.
+
+    ``every`` shows defaults too, ``candidates`` what was overruled.
+    """
+    try:
+        explained = explain_settings(config=config)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 2
+    redact = Redactor()
+    redact.know(explained.settings.all_secrets())
+    print(f"preset = {explained.settings.preset}  ({explained.settings.preset_reason})")
+    for key, value in _leaves(explained.settings, (), every=every):
+        origins = explained.origins(key)
+        if origins == ["default"] and not every:
+            continue
+        shown = origins if candidates else origins[:1]
+        print(f"{'.'.join(key)} = {redact(value)}  ({', over '.join(shown)})")
+    return 0
+
+
+def _leaves(value: Any, key: tuple[str, ...], *, every: bool) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Every value that somebody set with its key, or every one there is; of secrets only that they are there."""
+    if isinstance(value, BaseModel):
+        fields = settable_fields(type(value))
+        value = {name: getattr(value, name) for name in fields if every or name in value.model_fields_set}
+    if isinstance(value, list | tuple) and any(isinstance(item, BaseModel | dict) for item in value):
+        value = {str(at): item for at, item in enumerate(value)}
+    if isinstance(value, dict) and value:
+        for name, item in value.items():
+            yield from _leaves(item, (*key, name), every=every)
+        return
+    if every or value != {}:
+        yield key, json.dumps(value, ensure_ascii=False, default=_masked)
+
+
+def _masked(item: Any) -> str:
+    return MASK if isinstance(item, Secret) else str(item)

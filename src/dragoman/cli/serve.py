@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import socket
 import sys
 from collections.abc import Callable, Coroutine
@@ -12,12 +13,15 @@ from typing import Any
 
 import uvicorn
 
-from dragoman.cli.summary import start_lines
+from dragoman.cli.summary import shown_url, start_lines
 from dragoman.observe.logs import get_logger, set_up_logging
 from dragoman.settings import ConfigError, Settings, load_settings
 
 GRACE = 120
 """Seconds that open streams get after a stop was asked for."""
+
+_GC_THRESHOLD = 20_000
+"""Containers that may pile up before a search for cycles: a call leaves few, and its body holds many containers."""
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 
@@ -35,7 +39,7 @@ def run(*, config: str | None, host: str | None, port: int | None, reload: bool)
         print(f"dragoman: {_why_not_bound(settings, error)}", file=sys.stderr)
         return 1
     try:
-        if reload:
+        if reload or settings.server.reload:
             _run_reloading(listener, config=config, host=host, port=port)
         else:
             run_once([listener], settings=settings)
@@ -82,7 +86,16 @@ def _loop_runner() -> Run:
 async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
     from dragoman.app import build
 
-    await _Server(server_config(build(settings)), settings).serve(sockets=sockets)
+    app = build(settings)
+    _spare_the_collector()
+    await _Server(server_config(app), settings).serve(sockets=sockets)
+
+
+def _spare_the_collector() -> None:
+    """What was loaded stays for good: the search for cycles need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD, 20, 20)
 
 
 def server_config(app: Any) -> uvicorn.Config:
@@ -115,9 +128,15 @@ class _Server(uvicorn.Server):
             return
         address, port = sockets[0].getsockname()[:2]
         print("\n".join(start_lines(self._settings, address, port)), flush=True)
-        for name, provider in self._settings.providers.items():
-            if provider.missing:
-                get_logger("cli").error("provider is not ready", provider=name, missing=provider.missing)
+        _log_start(self._settings, shown_url(address, port))
+
+
+def _log_start(settings: Settings, url: str) -> None:
+    log = get_logger("cli")
+    log.info("listens", url=url, preset=settings.preset, reason=settings.preset_reason)
+    for name, provider in settings.providers.items():
+        if provider.missing:
+            log.error("provider is not ready", provider=name, missing=provider.missing)
 
 
 def _run_reloading(listener: socket.socket, **options: Any) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from dragoman.settings import ProviderSettings, Settings
+from dragoman.settings.addresses import is_loopback
 
 
 def start_lines(settings: Settings, address: str, port: int) -> Iterator[str]:
@@ -35,32 +35,42 @@ def shown_url(address: str, port: int) -> str:
     return f"http://{host}:{port}"
 
 
-def is_loopback(address: str) -> bool:
-    """Whether only this machine can reach the address."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
-
-
 def _place(provider: ProviderSettings) -> str:
     host = urlsplit(provider.base_url).netloc if provider.kind != "sim" else ""
     return f" at {host}" if host else ""
 
 
 def _sign_in(settings: Settings) -> str:
-    if settings.auth.mode == "required" and settings.auth.token is None:
-        return "a token is required, but none is set: every call will be refused"
-    return "token required" if settings.auth.required else "no token required"
+    auth = settings.auth
+    if auth.required and auth.token is None:
+        because = f" ({auth.because})" if auth.mode == "auto" else ""
+        return (
+            f"a token is required{because}, but none is set: every call will be refused;"
+            " set ANTHROPIC_AUTH_TOKEN, or DRAGOMAN_AUTH=open to let everybody in"
+        )
+    return "token required" if auth.required else "no token required"
 
 
 def _names(settings: Settings) -> str:
     if settings.simulated:
         return "no provider is configured: every model name is answered by the simulated one"
     models = settings.models
+    if settings.routes:
+        return f"routes: {', '.join(settings.routes)}; {_other_names(models.unmapped)}"
     said = [f"haiku → {models.small}"] if models.small else []
     said += [f"sonnet, opus → {models.big}"] if models.big else []
-    said.append(
-        {"error": "other names are refused", "passthrough": "other names pass"}.get(models.unmapped, models.unmapped)
-    )
-    return "; ".join(said)
+    said += ["mapped: " + ", ".join(names)] if (names := _mapped(settings)) else []
+    return "; ".join([*said, _other_names(models.unmapped)])
+
+
+def _mapped(settings: Settings) -> list[str]:
+    return [name for provider in settings.providers.values() for name in provider.deployments]
+
+
+def _other_names(policy: str) -> str:
+    return {
+        "error": "other names are refused",
+        "passthrough": "other names pass",
+        "small": "other names mean the small model",
+        "default": "other claude names mean the default model, and other names pass",
+    }[policy]

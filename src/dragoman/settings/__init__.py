@@ -4,17 +4,18 @@ It must not know who uses it. ``load_settings`` is the way in; ``Settings`` what
 """
 
 from dragoman.settings.errors import ConfigError
+from dragoman.settings.house import LogSettings
 from dragoman.settings.load import load_settings
 from dragoman.settings.model import (
     AuthSettings,
     LimitSettings,
-    LogSettings,
     ModelSettings,
     ProviderSettings,
-    Secret,
     ServerSettings,
     Settings,
 )
+from dragoman.settings.parts import Secret
+from dragoman.settings.routes import RouteSettings, TargetSettings
 
 __all__ = [
     "AuthSettings",
@@ -23,8 +24,10 @@ __all__ = [
     "LogSettings",
     "ModelSettings",
     "ProviderSettings",
+    "RouteSettings",
     "Secret",
     "ServerSettings",
     "Settings",
+    "TargetSettings",
     "load_settings",
 ]

@@ -56,6 +56,13 @@ def reach_of_host(host: str) -> Reach:
     return "public" if address is None else reach_of_address(address)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether a host, as written, can only be reached from its own machine."""
+    name = host.strip("[]").rstrip(".").lower()
+    address = _literal(name)
+    return name == "localhost" or name.endswith(".localhost") if address is None else address.is_loopback
+
+
 def _literal(name: str) -> Address | None:
     try:
         return ipaddress.ip_address(name)

@@ -8,7 +8,7 @@ means.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +30,9 @@ class Variable:
 class Variables:
     """What is set. Reading a name that is not gives an empty text."""
 
-    def __init__(self, found: Mapping[str, Variable]) -> None:
+    def __init__(self, found: Mapping[str, Variable], blank: Iterable[str] = ()) -> None:
         self._found = {name: variable for name, variable in found.items() if variable.value}
+        self._blank = frozenset(blank) | (found.keys() - self._found.keys())
 
     def __getitem__(self, name: str) -> str:
         variable = self._found.get(name)
@@ -48,6 +49,10 @@ class Variables:
         variable = self._found.get(name)
         return variable.origin if variable is not None else name
 
+    def blank(self, name: str) -> bool:
+        """Whether a variable stands somewhere, empty, and is set nowhere: for those to which empty means off."""
+        return name in self._blank and name not in self._found
+
     def first(self, *names: str) -> str:
         """The first of the names that is set, or an empty text."""
         return next((name for name in names if name in self._found), "")
@@ -59,11 +64,14 @@ def read_variables(environment: Mapping[str, str], folder: Path) -> Variables:
     path = nearest_dotenv(folder)
     if path is not None:
         found.update(_read_file(path))
+    blank = set()
     for name, text in environment.items():
         value = unquoted(text.strip())
         if value:
             found[name] = Variable(value, name)
-    return Variables(found)
+        else:
+            blank.add(name)
+    return Variables(found, blank)
 
 
 def nearest_dotenv(folder: Path) -> Path | None:

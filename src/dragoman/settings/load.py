@@ -5,39 +5,47 @@ Every complaint names where the value stands: a variable, or file and line, and 
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from dragoman.settings.accounts import Accounts, make_accounts
+from dragoman.settings.complaints import INNER, unknown_key
 from dragoman.settings.dotenv import Variables, read_variables
 from dragoman.settings.errors import ConfigError
-from dragoman.settings.model import (
-    AuthSettings,
-    LimitSettings,
-    LogSettings,
-    ModelSettings,
-    ProviderSettings,
-    ServerSettings,
-    Settings,
-)
-from dragoman.settings.presets import choose_preset
+from dragoman.settings.files import find_file, split
+from dragoman.settings.model import AuthSettings, ProviderSettings, ServerSettings, Settings
+from dragoman.settings.presets import Choice, choose_preset, model_defaults, model_notes, read_resource
+from dragoman.settings.routes import problems
 from dragoman.settings.variables import Said, understand
-from dragoman.settings.yamlfile import ConfigFile, Key, read_config_file
+from dragoman.settings.yamlfile import ConfigFile, Key
 
-_INNER = frozenset({"preset", "preset_reason", "config_path", "notes"})
-_INNER_OF_PROVIDER = frozenset({"origin", "from_file", "missing"})
-_PARTS: dict[str, type[BaseModel]] = {
-    "server": ServerSettings,
-    "models": ModelSettings,
-    "auth": AuthSettings,
-    "log": LogSettings,
-    "limits": LimitSettings,
-}
 _WORDS = frozenset({"openai", "google", "azure", "anthropic"})
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A configuration and where its values come from."""
+
+    settings: Settings
+    _origins: Mapping[Key, str]
+    _file: ConfigFile | None
+    _defaults: Mapping[str, Any]
+
+    def origins(self, key: Key) -> list[str]:
+        """Everything that gives the value of a key, the winner first: variables, file, preset, default."""
+        found = [self._origins[key]] if key in self._origins else []
+        if self._file is not None and key in self._file.lines:
+            found.append(self._file.where(key))
+        if key[:1] == ("providers",) and not found:
+            found.append(self.settings.providers[key[1]].origin)
+        if _holds(self._defaults, key):
+            found.append(f"preset {self.settings.preset}")
+        return found or ["default"]
 
 
 def load_settings(
@@ -53,27 +61,27 @@ def load_settings(
     ``config``, ``host`` and ``port`` are the command line's; ``environment`` and ``folder`` stand for
     the process's own when not given.
     """
+    return explain_settings(config=config, host=host, port=port, environment=environment, folder=folder).settings
+
+
+def explain_settings(
+    *,
+    config: str | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> Explained:
+    """As ``load_settings``, with the origin of every value. Raises ConfigError."""
     folder = folder or Path.cwd()
     variables = read_variables(os.environ if environment is None else environment, folder)
-    file = _find_file(config, variables, folder)
+    file = find_file(config, variables, folder)
     said = understand(variables)
     if host:
         said.put(("server", "host"), host, "--host")
     if port is not None:
         said.put(("server", "port"), port, "--port")
-    return _Assembly(variables, file, said).settings()
-
-
-def _find_file(config: str | None, variables: Variables, folder: Path) -> ConfigFile | None:
-    named = config or variables["DRAGOMAN_CONFIG"]
-    if named:
-        return read_config_file(folder / Path(named).expanduser(), variables)
-    path = folder / "config.yaml"
-    if not path.is_file():
-        return None
-    file = read_config_file(path, variables)
-    # Another proxy's file may bear the same name.
-    return file if "version" in file.tree else None
+    return _Assembly(variables, file, said).explained()
 
 
 class _Assembly:
@@ -81,64 +89,112 @@ class _Assembly:
 
     def __init__(self, variables: Variables, file: ConfigFile | None, said: Said) -> None:
         self._variables = variables
-        self._file = file
+        self._path = str(file.path) if file is not None else ""
+        self._file, described = split(file)
         self._said = said
         self._notes = said.notes
-        self._tree: dict[str, Any] = file.tree if file is not None else {}
+        self._tree: dict[str, Any] = self._file.tree if self._file is not None else {}
+        self._resource = read_resource(described, variables)
+        self._accounts = Accounts()
 
-    def settings(self) -> Settings:
+    def explained(self) -> Explained:
         """The result."""
         self._refuse_inner_keys()
         self._note_unset()
-        named = self._tree.get("providers")
-        preset = choose_preset(self._variables, self._said.providers, len(named or ()))
+        named = self._named_providers()
+        choice = choose_preset(self._variables, self._resource, file_names_providers=bool(named))
+        self._accounts = make_accounts(self._variables, choice, self._resource, alone=not named)
         self._join_providers(named)
-        tree = _overlaid(self._tree, self._said.tree)
-        tree["models"] = _overlaid({**preset.models}, tree.get("models") or {})
+        self._notes += [*self._accounts.notes, *model_notes(choice.preset, self._variables)]
+        if self._resource is not None:
+            self._notes += self._resource.notes
+        defaults = self._defaults(choice, named)
+        settings = self._validated(self._whole_tree(choice, defaults))
+        self._check_preferred(settings)
+        self._check_routes(settings)
+        settings = settings.model_copy(update={"notes": tuple(self._notes)})
+        return Explained(settings, self._said.origins, self._file, defaults)
+
+    def _defaults(self, choice: Choice, named: dict[str, Any]) -> dict[str, Any]:
+        """What the preset says. A single provider of the file is what a bare name means."""
+        host = _overlaid(self._tree, self._said.tree).get("server") or {}
+        host = host.get("host") if isinstance(host, dict) else None
+        tree = choice.preset.defaults(host if isinstance(host, str) else ServerSettings().host)
+        tree["models"] = model_defaults(choice.preset, self._variables, self._accounts.preferred)
+        if len(named) == 1 and not self._accounts.made:
+            tree["models"]["unmapped"] = "passthrough"
+        if self._resource is not None and self._resource.users:
+            tree["init_users"] = self._resource.users
+        return tree
+
+    def _whole_tree(self, choice: Choice, defaults: dict[str, Any]) -> dict[str, Any]:
+        tree = _overlaid(_overlaid(defaults, self._tree), self._said.tree)
         if not tree["providers"]:
             tree["providers"] = {"sim": {"kind": "sim", "origin": "nothing else is configured", "allow_private": True}}
-        tree |= {"preset": preset.name, "preset_reason": preset.reason}
-        tree["config_path"] = str(self._file.path) if self._file is not None else ""
-        settings = self._validated(tree)
-        self._check_preferred(settings)
-        return settings.model_copy(update={"notes": tuple(self._notes)})
+        return tree | {"preset": choice.preset.name, "preset_reason": choice.reason, "config_path": self._path}
 
     # ------------------------------------------------------------ the file
 
     def _refuse_inner_keys(self) -> None:
-        for name in _INNER & self._tree.keys():
+        for name in INNER[Settings] & self._tree.keys():
             self._unknown((name,))
+        auth = self._tree.get("auth")
+        for name in INNER[AuthSettings] & (auth.keys() if isinstance(auth, dict) else set()):
+            self._unknown(("auth", name))
         providers = self._tree.get("providers")
         for name, provider in (providers if isinstance(providers, dict) else {}).items():
-            for inner in _INNER_OF_PROVIDER & (provider.keys() if isinstance(provider, dict) else set()):
+            for inner in INNER[ProviderSettings] & (provider.keys() if isinstance(provider, dict) else set()):
                 self._unknown(("providers", name, inner))
 
     def _unknown(self, key: Key) -> None:
-        raise ConfigError(_unknown_key(key), self._where(key))
+        raise ConfigError(unknown_key(key), self._where(key))
 
     def _note_unset(self) -> None:
         """A variable that the file needs and that is not set: a missing key can wait for the first call."""
         if self._file is None:
             return
         for key, name in self._file.unset.items():
-            if len(key) != 3 or key[0] != "providers" or key[2] != "api_key":
+            if key[:1] != ("providers",) or key[2:3] not in (("api_key",), ("api_keys",)):
                 raise ConfigError(f"{'.'.join(key)} needs the variable {name}, which is not set", self._where(key))
             provider = self._tree["providers"][key[1]]
-            del provider["api_key"]
-            provider["missing"] = name
+            if key[2] == "api_key":
+                del provider["api_key"]
+                provider["missing"] = name
+            else:
+                self._notes.append(f"{self._where(key)}: {name} is not set; this key is left out")
+        self._drop_unset_keys()
 
-    def _join_providers(self, named: Any) -> None:
-        """Providers of the file, and those that variables make under names the file leaves free."""
+    def _drop_unset_keys(self) -> None:
+        """Keys of a list that are there serve for those that are not; with none at all the account waits."""
+        assert self._file is not None
+        for name in {key[1] for key in self._file.unset if key[0] == "providers"}:
+            provider = self._tree["providers"][name]
+            listed = provider.get("api_keys")
+            if isinstance(listed, list):
+                provider["api_keys"] = [key for key in listed if key is not None]
+                if provider["api_keys"]:
+                    provider.pop("missing", None)
+                elif "api_key" not in provider:
+                    first = next(key for key in self._file.unset if key[:2] == ("providers", name))
+                    provider["missing"] = self._file.unset[first]
+
+    def _named_providers(self) -> dict[str, Any]:
+        named = self._tree.get("providers")
         if named is None:
-            named = {}
+            return {}
         if not isinstance(named, dict):
             raise ConfigError("providers must be a mapping of names", self._where(("providers",)))
-        joined: dict[str, Any] = {}
         for name, provider in named.items():
             if not isinstance(provider, dict):
                 raise ConfigError(f"providers.{name} must be a mapping", self._where(("providers", name)))
+        return named
+
+    def _join_providers(self, named: dict[str, Any]) -> None:
+        """Providers of the file, and those that variables make under names the file leaves free."""
+        joined: dict[str, Any] = {}
+        for name, provider in named.items():
             joined[name] = {**provider, "origin": self._where(("providers", name)), "from_file": True}
-        for name, made in self._said.providers.items():
+        for name, made in self._accounts.made.items():
             if name not in joined:
                 joined[name] = made
             elif not self._sharpens(joined[name], made):
@@ -166,7 +222,7 @@ class _Assembly:
         if len(unknown) == len(problems) and self._file is not None and "version" not in self._file.tree:
             for problem in unknown:
                 key = _key(problem["loc"])
-                self._notes.append(f"{self._where(key)}: {_unknown_key(key)}; ignored")
+                self._notes.append(f"{self._where(key)}: {unknown_key(key)}; ignored")
                 _remove(tree, key)
             return self._validated(tree)
         raise ConfigError("\n".join(self._sentence(problem) for problem in problems))
@@ -174,7 +230,7 @@ class _Assembly:
     def _sentence(self, problem: Any) -> str:
         key = _key(problem["loc"])
         if problem["type"] == "extra_forbidden":
-            return f"{self._where(key)}: {_unknown_key(key)}"
+            return f"{self._where(key)}: {unknown_key(key)}"
         message = problem["msg"].removeprefix("Value error, ")
         # A check over several fields begins its message with the one it means.
         first = message.split(" ", 1)[0]
@@ -187,8 +243,8 @@ class _Assembly:
     def _where(self, key: Key) -> str:
         if key in self._said.origins:
             return self._said.origins[key]
-        if len(key) > 1 and key[0] == "providers" and key[1] in self._said.providers:
-            return str(self._said.providers[key[1]]["origin"])
+        if len(key) > 1 and key[0] == "providers" and key[1] in self._accounts.made:
+            return str(self._accounts.made[key[1]]["origin"])
         return self._file.where(key) if self._file is not None else "configuration"
 
     def _check_preferred(self, settings: Settings) -> None:
@@ -197,25 +253,25 @@ class _Assembly:
             names = ", ".join([*sorted(_WORDS), *(name for name in settings.providers if name not in _WORDS)])
             raise ConfigError(f"{word!r} is not one of {names}", self._where(("models", "preferred")))
 
+    def _check_routes(self, settings: Settings) -> None:
+        found = [
+            f"{self._where(key)}: {'.'.join(key)}: {why}" for key, why in problems(settings.routes, settings.providers)
+        ]
+        if found:
+            raise ConfigError("\n".join(found))
+
 
 def _key(location: tuple[int | str, ...]) -> Key:
     return tuple(str(piece) for piece in location)
 
 
-def _unknown_key(key: Key) -> str:
-    names = _known_names(key[:-1])
-    near = difflib.get_close_matches(key[-1], names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(names))}"
-    return f"unknown key {'.'.join(key)}; {hint}"
-
-
-def _known_names(key: Key) -> list[str]:
-    if not key:
-        return [name for name in Settings.model_fields if name not in _INNER]
-    if key[0] == "providers" and len(key) == 2:
-        return [*(name for name in ProviderSettings.model_fields if name not in _INNER_OF_PROVIDER), "endpoint"]
-    part = _PARTS.get(key[0]) if len(key) == 1 else None
-    return list(part.model_fields) if part is not None else []
+def _holds(tree: Mapping[str, Any], key: Key) -> bool:
+    found: Any = tree
+    for name in key:
+        if not isinstance(found, dict) or name not in found:
+            return False
+        found = found[name]
+    return True
 
 
 def _overlaid(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -225,7 +281,7 @@ def _overlaid(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         known = next((key for key in result if key.lower().replace("-", "_") == name.replace("-", "_")), name)
         if isinstance(value, dict) and isinstance(result.get(known), dict):
             result[known] = _overlaid(result[known], value)
-        else:
+        elif value is not None or known not in result:
             result[known] = value
     return result
 

@@ -7,65 +7,53 @@ port, unless the reader of a variable says so. Secrets never print.
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic import Secret as _Secret
+from pydantic import Field, field_validator, model_validator
 
 from dragoman.settings.addresses import check_base
+from dragoman.settings.house import AboutSettings, AdminSettings, InitUser, LogSettings, SmtpSettings
+from dragoman.settings.parts import Part, Secret, check_headers, check_secret
+from dragoman.settings.routes import RouteSettings
 from dragoman.settings.scalars import Duration, Flag, Size, Whole
 
 ProviderKind = Literal["openai", "openai_compatible", "azure_openai", "anthropic", "gemini", "vertex", "sim"]
+"""The kinds of ``upstream.providers.PROVIDERS``, which this room cannot see; a test compares the two."""
+
 ProviderApi = Literal["chat", "responses", "anthropic", "gemini"]
-_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_OWN_HEADERS = frozenset(
-    {"host", "content-length", "content-type", "transfer-encoding", "connection", "accept-encoding", "cookie", "te"}
-)
+"""Surfaces of OpenAI-like providers, and further dialects that only ``sim`` can be told to speak."""
 
 UnmappedPolicy = Literal["error", "default", "passthrough", "small"]
 
-
-class Secret(_Secret[str]):
-    """A secret text that prints as dots; ``get_secret_value()`` reveals it."""
-
-    def _display(self) -> str:
-        return "••••"
-
-
-def check_secret(secret: Secret | None) -> Secret | None:
-    """Refuse a secret that is blank or could not stand in a header."""
-    if secret is None:
-        return None
-    text = secret.get_secret_value()
-    if not text.strip():
-        raise ValueError("is empty: leave it out, or give a value")
-    if any(character < " " or character == "\x7f" for character in text):
-        raise ValueError("holds a line break or another control character")
-    return secret
-
-
-class Part(BaseModel):
-    """What every branch of the tree shares: frozen, strict, unknown keys refused, input never echoed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+_SIGN_IN = ("tenant_id", "client_id", "client_secret", "authority")
 
 
 class ServerSettings(Part):
-    """Where to listen. ``public_url`` is what snippets and links show, empty when same as the address."""
+    """Where to listen. ``public_url`` is what snippets and links show, empty when same as the address.
+
+    ``cors_origins`` may hold ``*``. ``reload`` starts anew when the source changes, for development.
+    """
 
     host: str = "127.0.0.1"
     port: Whole = Field(default=8080, ge=0, le=65535)
     public_url: str = ""
     trusted_proxies: list[str] = []
     cors_origins: list[str] = []
+    reload: Flag = False
+
+
+_SIGN_IN = ("tenant_id", "client_id", "client_secret", "authority")
 
 
 class ProviderSettings(Part):
     """One account somewhere: where to send, how to sign.
 
-    ``base_url`` (alias ``endpoint``) overrides the kind's own address. ``api`` fixes the surface an
-    OpenAI-like provider is asked on. ``families`` maps a model or deployment to ``family`` or
+    ``base_url`` (alias ``endpoint``) overrides the kind's own address. ``api_keys`` are further keys of
+    the same account, used in turn. ``auth`` entra signs Azure calls with Microsoft Entra ID instead of a
+    key: as the application ``client_id`` of ``tenant_id`` when there is a ``client_secret``, else as
+    whatever identity this machine has; ``authority`` is the sign-in host of another cloud. ``vendor`` is
+    who runs a service whose host does not tell it. ``api`` fixes the surface an OpenAI-like provider is
+    asked on. ``families`` maps a model or deployment to ``family`` or
     ``family:chat``/``family:responses``; ``family`` holds for all others. ``deployments`` maps a
     client's model name to the provider's. ``timeout`` is seconds of silence. ``origin`` tells who
     defined it (``from_file``: the configuration file did); ``missing`` names what must still be set
@@ -75,6 +63,12 @@ class ProviderSettings(Part):
     kind: ProviderKind
     base_url: str = ""
     api_key: Secret | None = None
+    api_keys: list[Secret] = []
+    auth: Literal["key", "entra"] = "key"
+    tenant_id: str = ""
+    client_id: str = ""
+    client_secret: Secret | None = None
+    authority: str = ""
     api: ProviderApi | None = None
     api_version: str = ""
     allow_private: Flag = False
@@ -103,7 +97,7 @@ class ProviderSettings(Part):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         """Check what only the fields together can tell. A message begins with the field it is about."""
-        if self.kind != "sim" and self.api in ("anthropic", "gemini"):
+        if self.kind != "sim" and self.api not in (None, "chat", "responses"):
             raise ValueError(f"api must be chat or responses here; for {self.api} there is the kind {self.api}")
         if self.base_url:
             try:
@@ -112,23 +106,40 @@ class ProviderSettings(Part):
                 raise ValueError(f"base_url {error}") from None
         elif not self.missing and self.kind in ("openai_compatible", "azure_openai"):
             raise ValueError("base_url is needed" if self.kind == "openai_compatible" else "endpoint is needed")
-        if self.kind == "vertex" and not (self.api_key or self.project or self.missing):
+        if self.kind == "vertex" and not (self.api_key or self.api_keys or self.project or self.missing):
             raise ValueError("project is needed (or an api_key)")
+        self._check_sign_in()
         return self
+
+    def _check_sign_in(self) -> None:
+        said = [name for name in _SIGN_IN if getattr(self, name)]
+        if self.auth == "key" and said:
+            raise ValueError(f"{said[0]} means nothing without auth: entra")
+        if self.auth == "key":
+            return
+        if self.kind != "azure_openai":
+            raise ValueError("auth can be entra only for kind azure_openai")
+        if self.api_key or self.api_keys:
+            raise ValueError("auth is entra, so no api_key can be used: leave one of them out")
+        if self.client_secret and not (self.tenant_id and self.client_id):
+            raise ValueError("client_secret needs tenant_id and client_id")
+        if self.authority and not self.authority.startswith("https://"):
+            raise ValueError("authority must begin with https://")
 
     @field_validator("headers")
     @classmethod
     def _headers(cls, value: dict[str, Secret]) -> dict[str, Secret]:
-        for name, secret in value.items():
-            if name.lower() in _OWN_HEADERS or not _TOKEN.fullmatch(name):
-                raise ValueError(f"must not set {name!r}")
-            check_secret(secret)
-        return value
+        return check_headers(value)
 
-    @field_validator("api_key")
+    @field_validator("api_key", "client_secret")
     @classmethod
     def _key(cls, value: Secret | None) -> Secret | None:
         return check_secret(value)
+
+    @field_validator("api_keys")
+    @classmethod
+    def _keys(cls, value: list[Secret]) -> list[Secret]:
+        return [secret for secret in value if check_secret(secret)]
 
 
 class LimitSettings(Part):
@@ -139,10 +150,14 @@ class LimitSettings(Part):
 
 
 class AuthSettings(Part):
-    """Who may call. ``token`` is the shared inbound token; ``mode`` auto requires it when it is set."""
+    """Who may call. ``token`` is the shared inbound token; ``mode`` auto requires it when it is set.
+
+    ``because`` says why ``auto`` requires a credential even where none is set; empty when it does not.
+    """
 
     mode: Literal["auto", "required", "open"] = "auto"
     token: Secret | None = None
+    because: str = ""
 
     @field_validator("token")
     @classmethod
@@ -152,7 +167,7 @@ class AuthSettings(Part):
     @property
     def required(self) -> bool:
         """Whether a call without a valid credential is refused."""
-        return self.mode == "required" or (self.mode == "auto" and self.token is not None)
+        return self.mode == "required" or (self.mode == "auto" and (self.token is not None or bool(self.because)))
 
 
 class ModelSettings(Part):
@@ -162,6 +177,8 @@ class ModelSettings(Part):
     unless ``*_verbatim``. ``default`` serves a call without a name and the policy ``default``.
     ``preferred`` is the provider for names that name none. Efforts are empty when not said.
     ``families`` holds for every provider: ``{model: "family" or "family:chat|responses"}``.
+    ``cursor_deployment`` is the Azure deployment behind Cursor's names. ``open_claude_cache`` keeps
+    cache marks for targets with claude in their name.
     """
 
     big: str = ""
@@ -175,14 +192,8 @@ class ModelSettings(Part):
     big_effort: str = ""
     small_effort: str = ""
     families: dict[str, str] = {}
-
-
-class LogSettings(Part):
-    """``level`` is a standard level name in upper case; ``json_lines`` is None for: unless a terminal."""
-
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = "INFO"
-    json_lines: Flag | None = None
-    bodies: Flag = False
+    cursor_deployment: str = ""
+    open_claude_cache: Flag = False
 
 
 class Settings(Part):
@@ -190,9 +201,11 @@ class Settings(Part):
 
     ``timeout`` is seconds of silence from a provider, with no total limit. ``max_output_tokens`` caps
     what Anthropic clients ask for. ``reasoning`` is what Anthropic clients see of foreign thoughts.
-    ``content_filter_stop`` is the stop reason of a filtered answer. ``preset`` and ``preset_reason``
+    ``content_filter_stop`` is the stop reason of a filtered answer. ``init_users`` are users that the
+    first start creates; ``database_folder`` is where the database file is put when ``database`` names
+    none. ``preset`` and ``preset_reason``
     tell which defaults hold and why; ``notes`` are warnings to print at the start.
-    Sections of later parts are kept as they stand: routes, prices, groups, database, redis, secrets,
+    Sections of later parts are kept as they stand: prices, groups, database, redis, secrets,
     capture, disconnect.
     """
 
@@ -203,16 +216,21 @@ class Settings(Part):
     auth: AuthSettings = AuthSettings()
     log: LogSettings = LogSettings()
     limits: LimitSettings = LimitSettings()
+    about: AboutSettings = AboutSettings()
+    admin: AdminSettings = AdminSettings()
+    smtp: SmtpSettings = SmtpSettings()
+    init_users: list[InitUser] = []
     timeout: Duration = 600.0
     max_output_tokens: Whole | None = Field(default=None, ge=1)
     max_input_tokens: Whole | None = Field(default=None, ge=1)
     reasoning: Literal["thinking", "text", "drop"] = "thinking"
-    content_filter_stop: str = "refusal"
+    content_filter_stop: str = Field(default="refusal", min_length=1)
     retries: Whole = Field(default=0, ge=0, le=5)
-    routes: dict[str, Any] = {}
+    routes: dict[str, RouteSettings] = {}
     prices: dict[str, Any] = {}
     groups: dict[str, Any] = {}
     database: Secret | None = None
+    database_folder: str = ""
     redis: Secret | None = None
     secrets: dict[str, Secret] = {}
     capture: dict[str, Any] = {}
@@ -229,7 +247,8 @@ class Settings(Part):
 
     def all_secrets(self) -> list[str]:
         """Every secret text of the configuration, for the log's redaction."""
-        found = [self.auth.token, self.database, self.redis, *self.secrets.values()]
+        found = [self.auth.token, self.database, self.redis, *self.secrets.values(), self.smtp.password]
+        found += [self.admin.key, self.admin.password, self.admin.init_token, *(user.token for user in self.init_users)]
         for provider in self.providers.values():
-            found += [provider.api_key, *provider.headers.values()]
+            found += [provider.api_key, *provider.api_keys, provider.client_secret, *provider.headers.values()]
         return [secret.get_secret_value() for secret in found if secret is not None]

@@ -1,7 +1,7 @@
 """What each environment variable means: names that earlier proxies made known, and ours.
 
-Turns them into the same tree that the file has, together with the providers they make. A wrong value
-is one clear line; a doubtful one a note. It must not know the file.
+Turns them into the same tree that the file has; the accounts they describe are made next door. A
+wrong value is one clear line; a doubtful one a note. It must not know the file.
 """
 
 from __future__ import annotations
@@ -11,16 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from dragoman.settings.addresses import check_base, reach_of_host
 from dragoman.settings.dotenv import Variables
 from dragoman.settings.errors import ConfigError
+from dragoman.settings.presets import retired_variables
+from dragoman.settings.scalars import FALSE, TRUE, read_size
 
-TRUE = frozenset({"true", "1", "yes", "on"})
 _EFFORTS = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"})
 _LEVELS = {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}
 _LEVEL_NAMES = {"WARN": "WARNING", "FATAL": "CRITICAL", "TRACE": "DEBUG", "VERBOSE": "DEBUG"}
-_WORDS = ("openai", "google", "azure", "anthropic")
-_ENDPOINT = re.compile(r"/+(chat/completions|responses|messages)/*$")
 
 _CHOICES = {
     "DRAGOMAN_AUTH": (("auth", "mode"), ("auto", "required", "open")),
@@ -30,6 +28,27 @@ _CHOICES = {
 _TEXTS = {
     "DRAGOMAN_CONTENT_FILTER_STOP": ("content_filter_stop",),
     "DRAGOMAN_DB": ("database",),
+    "DB_ROOT": ("database_folder",),
+    "CURSOR_AZURE_DEPLOYMENT": ("models", "cursor_deployment"),
+    "APP_NAME": ("about", "name"),
+    "APP_VERSION": ("about", "version"),
+    "DRAGOMAN_ADMIN_KEY": ("admin", "key"),
+    "ADMIN_USERNAME": ("admin", "username"),
+    "ADMIN_PASSWORD": ("admin", "password"),
+    "INIT_ADMIN_USER": ("admin", "init_user"),
+    "INIT_ADMIN_TOKEN": ("admin", "init_token"),
+    "SMTP_SERVER": ("smtp", "server"),
+    "SMTP_USER": ("smtp", "user"),
+    "SMTP_PASSWORD": ("smtp", "password"),
+    "LOG_FILE": ("log", "file"),
+    "LOG_FILE_PATTERN": ("log", "pattern"),
+    "LOG_FILE_PATH": ("log", "json_file"),
+}
+_FLAGS = {
+    "RELOAD": ("server", "reload"),
+    "OPEN_CLAUDE_CACHE": ("models", "open_claude_cache"),
+    "SMTP_USE_SSL": ("smtp", "use_ssl"),
+    "DRAGOMAN_LOG_BODIES": ("log", "bodies"),
 }
 _WHOLE = {
     "MAX_OUTPUT_TOKENS": ("max_output_tokens",),
@@ -44,7 +63,6 @@ class Said:
 
     tree: dict[str, Any] = field(default_factory=dict)
     origins: dict[tuple[str, ...], str] = field(default_factory=dict)
-    providers: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     def put(self, key: tuple[str, ...], value: Any, origin: str) -> None:
@@ -63,7 +81,7 @@ def understand(variables: Variables) -> Said:
     _read_models(variables, said)
     _read_rest(variables, said)
     _read_log(variables, said)
-    _make_providers(variables, said)
+    said.notes += retired_variables(variables)
     return said
 
 
@@ -141,10 +159,6 @@ def _read_models(variables: Variables, said: Said) -> None:
         )
     if "DRAGOMAN_FAMILIES" in variables:
         said.put(("models", "families"), _families(variables), variables.origin("DRAGOMAN_FAMILIES"))
-    if ("BIG_MODEL_NAME" in variables) != ("SMALL_MODEL_NAME" in variables) and not variables.first(
-        "BIG_MODEL", "SMALL_MODEL"
-    ):
-        said.notes.append("only one of BIG_MODEL_NAME and SMALL_MODEL_NAME is set; it serves both")
 
 
 def _effort(variables: Variables, name: str, said: Said) -> str:
@@ -181,6 +195,9 @@ def _read_rest(variables: Variables, said: Said) -> None:
     for name, key in _TEXTS.items():
         if name in variables:
             said.put(key, variables[name], variables.origin(name))
+    for name, key in _FLAGS.items():
+        if name in variables:
+            said.put(key, _flag(variables, name, said), variables.origin(name))
     for name, key in _WHOLE.items():
         if name in variables:
             said.put(key, _whole(variables, name, "a whole number"), variables.origin(name))
@@ -189,7 +206,24 @@ def _read_rest(variables: Variables, said: Said) -> None:
     token = variables.first("ANTHROPIC_AUTH_TOKEN", "AUTH_TOKEN")
     if token:
         said.put(("auth", "token"), variables[token], variables.origin(token))
+    _read_count(variables, "SMTP_PORT", ("smtp", "port"), 465, said)
     _read_nested(variables, said)
+
+
+def _flag(variables: Variables, name: str, said: Said) -> bool:
+    word = variables[name].lower()
+    if word not in TRUE | FALSE:
+        said.notes.append(f"{variables.origin(name)}: {variables[name]!r} is neither true nor false; false is used")
+    return word in TRUE
+
+
+def _read_count(variables: Variables, name: str, key: tuple[str, ...], default: int, said: Said) -> None:
+    """A number that is not worth a refusal to start."""
+    text = variables[name]
+    if re.fullmatch(r"\d{1,5}", text, re.ASCII):
+        said.put(key, int(text), variables.origin(name))
+    elif text:
+        said.notes.append(f"{variables.origin(name)}: {text!r} is not a whole number; {default} is used")
 
 
 def _read_nested(variables: Variables, said: Said) -> None:
@@ -213,90 +247,21 @@ def _read_log(variables: Variables, said: Said) -> None:
             )
             level = "INFO"
         said.put(("log", "level"), level, variables.origin("LOG_LEVEL"))
-    if variables["DEBUG"].lower() in TRUE:
+    if "DEBUG" in variables and _flag(variables, "DEBUG", said):
         said.put(("log", "level"), "DEBUG", variables.origin("DEBUG"))
-    if variables["DRAGOMAN_LOG_BODIES"].lower() in TRUE:
-        said.put(("log", "bodies"), True, variables.origin("DRAGOMAN_LOG_BODIES"))
+    if variables.blank("LOG_FILE_PATH"):
+        said.put(("log", "json_file"), "", "LOG_FILE_PATH")
+    _read_count(variables, "LOG_FILE_BACKUP_COUNT", ("log", "backup_count"), 7, said)
+    if "LOG_FILE_MAX_BYTES" in variables:
+        _read_max_bytes(variables, said)
 
 
-# ---------------------------------------------------------------- providers
-
-
-def _make_providers(variables: Variables, said: Said) -> None:
-    preferred = variables["PREFERRED_PROVIDER"].lower()
-    if preferred == "openai" or variables.first(
-        "OPENAI_API_KEY", "OPENAI_BASE_URL", "BASE_URL", "OPENAI_MODEL", "BIG_MODEL_NAME", "SMALL_MODEL_NAME"
-    ):
-        said.providers["openai"] = _openai(variables)
-    if preferred == "azure" or variables.first("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"):
-        said.providers["azure"] = _azure(variables)
-    if variables["USE_VERTEX_AUTH"].lower() in TRUE:
-        said.providers["vertex"] = _vertex(variables)
-    elif preferred == "google" or "GEMINI_API_KEY" in variables:
-        said.providers["gemini"] = _keyed(variables, "gemini", "GEMINI_API_KEY")
-    if preferred == "anthropic" or "ANTHROPIC_API_KEY" in variables:
-        said.providers["anthropic"] = _keyed(variables, "anthropic", "ANTHROPIC_API_KEY")
-
-
-def _keyed(variables: Variables, kind: str, name: str) -> dict[str, Any]:
-    said: dict[str, Any] = {"kind": kind, "origin": name, "allow_private": True}
-    if name in variables:
-        said["api_key"] = variables[name]
-    else:
-        said["missing"] = name
-    return said
-
-
-def _openai(variables: Variables) -> dict[str, Any]:
-    said = _keyed(variables, "openai", "OPENAI_API_KEY")
-    name = variables.first("OPENAI_BASE_URL", "BASE_URL")
-    if name:
-        url = _ENDPOINT.sub("", variables[name].rstrip("/")).rstrip("/")
-        base = _checked(url, variables.origin(name))
-        said["origin"] = "OPENAI_API_KEY" if "OPENAI_API_KEY" in variables else name
-        # A bare host is meant as it stands here; a full endpoint says so.
-        said["base_url"] = url if base.path else f"{url}/chat/completions"
-        if base.host != "api.openai.com":
-            said["kind"] = "openai_compatible"
-        if reach_of_host(base.host) == "private":
-            said.pop("missing", None)
-    elif "OPENAI_API_KEY" not in variables:
-        said["origin"] = (
-            variables.first("OPENAI_MODEL", "BIG_MODEL_NAME", "SMALL_MODEL_NAME", "PREFERRED_PROVIDER")
-            or "OPENAI_API_KEY"
-        )
-    headers = {"X-Title": variables["APP_NAME"], "HTTP-Referer": variables["REFERRER_URL"]}
-    said["headers"] = {header: value for header, value in headers.items() if value}
-    return said
-
-
-def _azure(variables: Variables) -> dict[str, Any]:
-    said = _keyed(variables, "azure_openai", "AZURE_OPENAI_API_KEY")
-    said["origin"] = "AZURE_OPENAI_ENDPOINT"
-    endpoint = variables["AZURE_OPENAI_ENDPOINT"]
-    if endpoint:
-        _checked(endpoint, variables.origin("AZURE_OPENAI_ENDPOINT"))
-        said["base_url"] = endpoint
-    else:
-        said["missing"] = " and ".join(filter(None, ("AZURE_OPENAI_ENDPOINT", said.get("missing", ""))))
-    said["api_version"] = variables["AZURE_API_VERSION"]
-    return said
-
-
-def _vertex(variables: Variables) -> dict[str, Any]:
-    missing = [name for name in ("VERTEX_PROJECT", "VERTEX_LOCATION") if name not in variables]
-    return {
-        "kind": "vertex",
-        "origin": "USE_VERTEX_AUTH",
-        "allow_private": True,
-        "project": variables["VERTEX_PROJECT"],
-        "location": variables["VERTEX_LOCATION"],
-        "missing": " and ".join(missing),
-    }
-
-
-def _checked(url: str, origin: str) -> Any:
+def _read_max_bytes(variables: Variables, said: Said) -> None:
+    name = "LOG_FILE_MAX_BYTES"
     try:
-        return check_base(url, allow_private=True)
+        size = read_size(variables[name])
     except ValueError as error:
-        raise ConfigError(str(error), origin) from None
+        said.notes.append(f"{variables.origin(name)}: {error}; files are closed at midnight only")
+        return
+    if size:
+        said.put(("log", "max_bytes"), size, variables.origin(name))
