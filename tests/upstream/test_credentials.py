@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from dragoman.upstream.calls import UpstreamTrouble
-from dragoman.upstream.credentials import FreshToken, GoogleToken, HeaderKey, Step, Token, TokenFlow
+from dragoman.upstream.credentials import FreshToken, HeaderKey, Step, Token, TokenFlow
 
 
 def test_when_a_token_is_fetched() -> None:
     flow = TokenFlow()
     assert flow.step(0) is Step.FETCH
-    flow.fetched(Token("t", 3600))
+    flow.fetched(Token("t", 3600), 0)
     assert flow.step(0) is Step.USE
     assert flow.step(3299) is Step.USE
     assert flow.step(3300) is Step.USE_AND_RENEW
     assert flow.step(3589) is Step.USE_AND_RENEW
     assert flow.step(3590) is Step.FETCH
-    flow.fetched(Token("u", 7200))
+    flow.fetched(Token("u", 7200), 3590)
     assert flow.step(3590) is Step.USE
 
 
 def test_a_failed_renewal_waits_a_little_while_the_old_token_serves() -> None:
     flow = TokenFlow()
-    flow.fetched(Token("t", 3600))
+    flow.fetched(Token("t", 3600), 0)
     flow.failed(3400)
     assert flow.step(3401) is Step.USE
     assert flow.step(3405) is Step.USE_AND_RENEW
@@ -119,64 +113,58 @@ def test_X11_nothing_prints_a_secret() -> None:
     assert "secret-value" not in repr(Token("secret-value", 1))
 
 
-# ---------------------------------------------------------------- Google's own library against a loopback token server
+# ---------------------------------------------------------------- short lives, copies and refusals
 
 
-class TokenServer(ThreadingHTTPServer):
-    """Answers OAuth token requests; ``asked`` holds what was posted."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        super().__init__(("127.0.0.1", 0), _TokenPage)
-
-
-class _TokenPage(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        assert isinstance(self.server, TokenServer)
-        self.server.asked.append(self.rfile.read(int(self.headers["content-length"])).decode())
-        body = json.dumps({"access_token": "ya29.loopback", "expires_in": 3600, "token_type": "Bearer"}).encode()
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: object) -> None:
-        return
+def test_a_short_lived_token_is_renewed_at_half_its_life() -> None:
+    flow = TokenFlow()
+    flow.fetched(Token("t", 120), 0)
+    assert flow.step(59) is Step.USE
+    assert flow.step(60) is Step.USE_AND_RENEW
 
 
-async def test_C36_application_default_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = TokenServer()
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    account = {
-        "type": "service_account",
-        "project_id": "acme",
-        "private_key_id": "1",
-        "private_key": key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        ).decode(),
-        "client_email": "d@acme.iam.gserviceaccount.com",
-        "client_id": "1",
-        "token_uri": f"http://127.0.0.1:{server.server_port}/token",
-    }
-    path = tmp_path / "adc.json"
-    path.write_text(json.dumps(account))
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
-    try:
-        token = GoogleToken()
-        headers = await asyncio.gather(*(token.headers("google") for _ in range(5)))
-    finally:
-        server.shutdown()
-        server.server_close()
-    assert headers == [{"authorization": "Bearer ya29.loopback"}] * 5
-    assert len(server.asked) == 1
-    assert "grant_type=urn" in server.asked[0]
-    assert token._flow.token is not None
-    assert 3500 < token._flow.token.expires - time.time() <= 3600
+def test_an_issuer_that_hands_out_the_old_token_again_is_left_alone_for_a_while() -> None:
+    flow = TokenFlow()
+    flow.fetched(Token("t", 3600), 0)
+    flow.fetched(Token("t", 3600), 3400)
+    assert flow.step(3401) is Step.USE
+    assert flow.step(3405) is Step.USE_AND_RENEW
 
 
-async def test_C36_without_credentials_the_call_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "nowhere.json"))
-    with pytest.raises(UpstreamTrouble, match="no access token could be had"):
-        await GoogleToken().headers("google")
+def test_a_refused_token_is_thrown_away_once_it_has_some_age() -> None:
+    flow = TokenFlow()
+    assert flow.refused("", 0)
+    flow.fetched(Token("t", 3600), 0)
+    assert not flow.refused("t", 29), "a new one would fare no better"
+    assert flow.step(29) is Step.USE
+    assert flow.refused("t", 31)
+    assert flow.step(31) is Step.FETCH
+    flow.fetched(Token("u", 7200), 31)
+    assert flow.refused("t", 32), "who was sent the old one may ask again"
+    assert flow.step(32) is Step.USE
+
+
+async def test_a_refused_token_is_fetched_anew_and_its_issuer_forgets_it() -> None:
+    source = Source()
+    forgotten: list[float] = []
+    token = FreshToken(source.fetch, lambda: source.now, forget=lambda: forgotten.append(source.now))
+    sent = await token.headers("p")
+    source.now = 40
+    assert token.refused(sent)
+    assert token.refused(sent)
+    assert forgotten == [40]
+    assert await token.headers("p") == {"authorization": "Bearer t2"}
+
+
+async def test_a_token_server_that_hangs_fails_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dragoman.upstream.credentials.tokens.FETCH_TIMEOUT", 0.05)
+    source = Source()
+    source.gate.clear()
+    with pytest.raises(UpstreamTrouble, match="TimeoutError"):
+        await source.fresh().headers("p")
+    source.gate.set()
+
+
+async def test_fixed_keys_stay_refused() -> None:
+    key = HeaderKey("x-api-key", "k")
+    assert not key.refused(await key.headers("p"))

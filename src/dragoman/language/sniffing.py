@@ -247,6 +247,8 @@ def _gather_names(value: dict[str, Json], found: _Found) -> None:
         found.status_word = status_word
     if isinstance(param := value.get("param"), str) and not found.param:
         found.param = param
+    if isinstance(place := value.get("loc"), list) and not found.param:  # FastAPI's list of what is wrong
+        found.param = ".".join(str(step) for step in place if step != "body")
     if isinstance(request_id := value.get("request_id"), str) and not found.request_id:
         found.request_id = request_id
 

@@ -20,6 +20,7 @@ class UpstreamCall:
     """One signed HTTP request. ``headers`` hold a credential, so they never print.
 
     ``provider`` is for messages; ``allow_private`` permits loopback and private addresses.
+    ``withheld`` names what the provider does not take and was left out of body and headers.
     """
 
     method: str
@@ -28,6 +29,7 @@ class UpstreamCall:
     body: bytes = field(repr=False)
     provider: str = ""
     allow_private: bool = False
+    withheld: tuple[str, ...] = ()
 
 
 class UpstreamTrouble(Exception):

@@ -98,8 +98,9 @@ class UpstreamClient:
         session = self._session or self._make_session()
         url = self._urls.get(call.url) or self._read_url(call.url)
         # In one piece a large body would hold up the loop; from a stream it goes out bit by bit.
-        body = call.body if len(call.body) <= _LARGE_BODY else io.BytesIO(call.body)
-        return await session.request(call.method, url, data=body or None, headers=call.headers, allow_redirects=False)
+        large = len(call.body) > _LARGE_BODY
+        body = io.BytesIO(call.body) if large else aiohttp.BytesPayload(call.body) if call.body else None
+        return await session.request(call.method, url, data=body, headers=call.headers, allow_redirects=False)
 
     def _make_session(self) -> aiohttp.ClientSession:
         connector = GuardedConnector(
@@ -148,21 +149,25 @@ class UpstreamAnswer:
             self._headers = read_safe_headers(self._response.raw_headers)
         return self._headers
 
-    async def chunks(self, *, idle_timeout: float = IDLE_TIMEOUT) -> AsyncIterator[bytes]:
+    async def chunks(
+        self, *, idle_timeout: float = IDLE_TIMEOUT, first_timeout: float | None = None
+    ) -> AsyncIterator[bytes]:
         """The body as it arrives, once. Between two pieces nothing more is read from the socket than a small buffer.
 
         Raises UpstreamTrouble when the provider is silent for ``idle_timeout`` seconds while we wait
-        for it (time the caller takes does not count), or when the connection breaks.
+        for it (time the caller takes does not count; ``first_timeout`` holds until the first piece), or
+        when the connection breaks.
         """
         content = self._response.content
         inflater = self._inflater()
-        silence = self._silence = _Silence(content, idle_timeout)
+        silence = self._silence = _Silence(content, idle_timeout if first_timeout is None else first_timeout)
         now = silence.now
         try:
             while True:
                 silence.since = now()
                 data = await content.readany()
                 silence.since = None
+                silence.timeout = idle_timeout
                 if not data:
                     if content.at_eof():
                         return
@@ -172,7 +177,7 @@ class UpstreamAnswer:
                     for piece in inflater.feed(data):
                         yield piece
         except _SilentTooLong:
-            raise timed_out(self.provider, f"silent for {idle_timeout:g} s") from None
+            raise timed_out(self.provider, f"silent for {silence.timeout:g} s") from None
         except (aiohttp.ClientError, UndecodableAnswer, OSError) as error:
             raise unreachable(self.provider, _why(error)) from error
         finally:
@@ -180,6 +185,12 @@ class UpstreamAnswer:
 
     async def read(self, limit: int = READ_LIMIT, *, idle_timeout: float = IDLE_TIMEOUT) -> bytes:
         """The whole body. Raises UpstreamTrouble, also when it is larger than ``limit`` bytes."""
+        content = self._response.content
+        if content.is_eof() and content.exception() is None and self._inflater() is None:
+            data = content.read_nowait()  # it came with its head: nothing to wait for
+            if len(data) > limit:
+                raise unreachable(self.provider, f"its answer is larger than {limit} bytes")
+            return data
         pieces: list[bytes] = []
         size = 0
         async for piece in self.chunks(idle_timeout=idle_timeout):
@@ -227,12 +238,12 @@ class _Silence:
     ``since`` is the loop's time at which waiting began, None while the caller is busy with what came.
     """
 
-    __slots__ = ("_content", "_loop", "_timeout", "_timer", "now", "since")
+    __slots__ = ("_content", "_loop", "_timer", "now", "since", "timeout")
 
     def __init__(self, content: aiohttp.StreamReader, timeout: float) -> None:
         self._loop = asyncio.get_running_loop()
         self._content = content
-        self._timeout = timeout
+        self.timeout = timeout
         self._timer = self._loop.call_later(timeout, self._look)
         self.now = self._loop.time
         self.since: float | None = None
@@ -243,7 +254,7 @@ class _Silence:
 
     def _look(self) -> None:
         waited = 0.0 if self.since is None else self.now() - self.since
-        left = self._timeout - waited
+        left = self.timeout - waited
         # The clock of a loop ticks in milliseconds.
         if left < 0.002:
             self._content.set_exception(_SilentTooLong())

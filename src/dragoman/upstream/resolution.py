@@ -1,6 +1,6 @@
-"""Which provider serves a model name, under which name, and by which rule. First match wins:
+"""Which providers may serve a model name, under which names, and by which rule. First match wins:
 
-1. a route of the file, or an entry of a provider's ``deployments``;
+1. a route of the file by name, alias or pattern, or an entry of a provider's ``deployments``;
 2. nothing but the simulated provider is there: it takes every name;
 3. ``provider/model`` goes to that provider, the rest as it stands;
 4. the preferred provider is Anthropic: the name as it stands;
@@ -12,15 +12,15 @@ It knows the settings and nothing of any wire.
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from dragoman.language.failures import Refused
-from dragoman.settings.model import ProviderSettings, Settings
+from dragoman.settings.model import Settings
+from dragoman.settings.routes import MaybeClass
+from dragoman.upstream.plans import Plan, Resolved
+from dragoman.upstream.routes import Routes, undated
 
 _MAX_KNOWN = 4096
-_DATED = re.compile(r"(-\d{8}|-\d{4}-\d{2}-\d{2}|@\d{8}|-\d{4})$")
 _KINDS_OF_WORD: dict[str, tuple[str, ...]] = {
     "openai": ("openai", "openai_compatible"),
     "azure": ("azure_openai",),
@@ -37,22 +37,6 @@ _VARIABLE_OF_WORD = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """Where a name goes.
-
-    ``rule`` is one of route, deployment, sim, prefix, anthropic, big, small, default, passthrough,
-    fallback_small. ``effort`` is BIG_EFFORT or SMALL_EFFORT when its rule caught the name and it was
-    set, else None. ``family`` overrides the provider's own families when a route names a profile.
-    """
-
-    provider_name: str
-    upstream_model: str
-    rule: str
-    effort: str | None = None
-    family: str = ""
-
-
 class Resolver:
     """Resolves names against one configuration."""
 
@@ -61,24 +45,30 @@ class Resolver:
         self._models = settings.models
         self._providers = settings.providers
         self._folded = {name.lower(): name for name in settings.providers}
-        self._map = _explicit_map(settings)
-        self._known: dict[tuple[str, bool], Resolved] = {}
+        self._routes = Routes(settings)
+        self._deployments = _deployments(settings)
+        self._known: dict[tuple[str, bool, str], Plan] = {}
         self.preferred = self._preferred()
 
-    def resolve(self, model: str, *, surface: str = "anthropic") -> Resolved:
-        """Where ``model`` goes for a client of the given dialect. Raises Refused, kind not_found for an unknown name.
+    def plan(self, model: str, *, surface: str = "anthropic", request_class: MaybeClass = "") -> Plan:
+        """Who may serve ``model`` for a client of the given dialect. Raises Refused, not_found for an unknown name.
 
         A Chat client's name is taken at its word: haiku, sonnet and opus mean the small and the big
-        model for the others only. An empty name stands for the default model.
+        model for the others only. An empty name stands for the default model. ``request_class`` is
+        what an agent's call is for (``settings.routes.RequestClass``), empty when nobody said.
         """
-        key = (model, surface == "openai_chat")
-        resolved = self._known.get(key)
-        if resolved is None:
-            resolved = self._find(model.strip() or self._default_name(), literal=key[1])
+        key = (model, surface == "openai_chat", request_class)
+        plan = self._known.get(key)
+        if plan is None:
+            plan = self._planned(model.strip() or self._default_name(), literal=key[1], request_class=request_class)
             if len(self._known) >= _MAX_KNOWN:
                 self._known.clear()
-            self._known[key] = resolved
-        return resolved
+            self._known[key] = plan
+        return plan
+
+    def resolve(self, model: str, *, surface: str = "anthropic") -> Resolved:
+        """The first of those who may serve ``model``. Raises Refused."""
+        return self.plan(model, surface=surface).candidates[0]
 
     def known_names(self) -> list[str]:
         """Names a client may ask for, in stable order."""
@@ -91,8 +81,15 @@ class Resolver:
 
     # ------------------------------------------------------------ rules
 
+    def _planned(self, model: str, *, literal: bool, request_class: MaybeClass) -> Plan:
+        route = self._routes.get(model)
+        if route is None:
+            return Plan((self._find(model, literal=literal),))
+        elsewhere = route.settings.when.get(request_class) if request_class else None
+        return route.plan if elsewhere is None else self._planned(elsewhere, literal=True, request_class="")
+
     def _find(self, model: str, *, literal: bool) -> Resolved:
-        found = self._mapped(model)
+        found = self._deployments.get(model.lower()) or self._deployments.get(undated(model.lower()))
         if found is not None:
             return found
         if self._settings.simulated:
@@ -110,10 +107,6 @@ class Resolver:
             if ("sonnet" in folded or "opus" in folded) and self._models.big:
                 return self._big()
         return self._by_policy(model, literal=literal)
-
-    def _mapped(self, model: str) -> Resolved | None:
-        folded = model.lower()
-        return self._map.get(folded) or self._map.get(_DATED.sub("", folded))
 
     def _prefixed(self, model: str, *, literal: bool) -> tuple[str, Resolved | None]:
         """The model behind a provider's name, or the name itself when nothing of ours stands before its slash."""
@@ -153,7 +146,7 @@ class Resolver:
         if policy == "default" and self._models.default and model.lower().startswith("claude"):
             target = self._target(self._models.default, verbatim=self._models.default_verbatim)
             return replace(target, rule="default")
-        if self.preferred and (policy != "error" or (literal and not self._map)):
+        if self.preferred and (policy != "error" or (literal and not self._deployments and not self._routes)):
             return replace(self._target(model, verbatim=True), rule="passthrough")
         raise Refused(
             "model",
@@ -220,35 +213,16 @@ class Resolver:
         for provider in self._providers.values():
             names += provider.deployments
         for name, route in self._settings.routes.items():
-            names += [name, *_aliases(route)]
+            names += [name, *(alias for alias in route.aliases if "*" not in alias)]
         return names
 
 
-def _explicit_map(settings: Settings) -> dict[str, Resolved]:
+def _deployments(settings: Settings) -> dict[str, Resolved]:
     found: dict[str, Resolved] = {}
     for name, provider in settings.providers.items():
         for model, deployment in provider.deployments.items():
             found.setdefault(model.lower(), Resolved(name, deployment, "deployment"))
-    for name, route in settings.routes.items():
-        target = _first_target(route, settings.providers)
-        if target is not None:
-            for alias in (name, *_aliases(route)):
-                found[alias.lower()] = target
     return found
-
-
-def _aliases(route: Any) -> list[str]:
-    aliases = route.get("aliases", []) if isinstance(route, dict) else []
-    return [alias for alias in aliases if isinstance(alias, str)] if isinstance(aliases, list) else []
-
-
-def _first_target(route: Any, providers: dict[str, ProviderSettings]) -> Resolved | None:
-    """The first target of a route; the others are for when it fails, which is not decided here."""
-    targets = route.get("targets") if isinstance(route, dict) else None
-    for target in targets if isinstance(targets, list) else []:
-        if isinstance(target, dict) and target.get("provider") in providers and isinstance(target.get("model"), str):
-            return Resolved(target["provider"], target["model"], "route", family=str(target.get("profile", "")))
-    return None
 
 
 def _shown(model: str) -> str:

@@ -1,13 +1,14 @@
-"""The kinds of provider, by name. To add one: a small class, then its line in PROVIDERS."""
+"""The kinds of provider, by name. To add one: a small class, its line in PROVIDERS, its name in ``ProviderKind``."""
 
 from __future__ import annotations
 
 from dragoman.settings.model import Settings
 from dragoman.upstream.calls import Operation, UpstreamCall
 from dragoman.upstream.providers.anthropic import Anthropic
+from dragoman.upstream.providers.azure import AzureOpenAI
 from dragoman.upstream.providers.base import Provider
 from dragoman.upstream.providers.google import Gemini, Vertex
-from dragoman.upstream.providers.openai_like import AzureOpenAI, OpenAI, OpenAICompatible
+from dragoman.upstream.providers.openai_like import OpenAI, OpenAICompatible
 from dragoman.upstream.providers.sim import SimProvider
 
 PROVIDERS: dict[str, type[Provider]] = {

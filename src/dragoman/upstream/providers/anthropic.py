@@ -1,6 +1,7 @@
 """Anthropic itself, or whoever speaks its wire at another address.
 
 Its clients' ``anthropic-*`` headers belong to the conversation and go through as an open list (C02).
+Others who speak the wire (DeepSeek, Kimi, GLM, Bedrock) are reached by their ``base_url``.
 
 https://docs.anthropic.com/en/api/overview
 """
@@ -8,14 +9,18 @@ https://docs.anthropic.com/en/api/overview
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
+from dragoman.language.betas import withhold
 from dragoman.language.failures import Refused
 from dragoman.language.ir import Request
 from dragoman.language.profiles import Profile
+from dragoman.language.wire import decode_exactly, encode
 from dragoman.settings.addresses import Base
 from dragoman.upstream.calls import Operation
 from dragoman.upstream.credentials import Credential
-from dragoman.upstream.providers.base import Provider
+from dragoman.upstream.providers.base import Provider, key_in
+from dragoman.upstream.providers.vendors import vendor_of
 
 DIALECT = "anthropic"
 VERSION = "2023-06-01"
@@ -33,8 +38,11 @@ class Anthropic(Provider):
         super()._settle(base)
         self._root = base.path.removesuffix("/messages").rstrip("/").removesuffix("/v1") + "/v1"
 
-    def _make_credential(self) -> Credential:
-        return self._key_in("x-api-key")
+    def _vendor(self) -> str:
+        return vendor_of(self._origin)
+
+    def _make_credential(self, key: str) -> Credential:
+        return key_in("x-api-key", key)
 
     def _dialect(self, model: str, surface: str, request: Request | None, family: str) -> str:
         return DIALECT
@@ -51,6 +59,11 @@ class Anthropic(Provider):
     ) -> None:
         add_anthropic_headers(headers, client if surface == DIALECT else {})
 
+    def _fit(
+        self, body: bytes, headers: dict[str, str], profile: Profile, operation: Operation
+    ) -> tuple[bytes, tuple[str, ...]]:
+        return (body, ()) if profile.betas is None else fit_betas(decode_exactly(body), headers, profile.betas)
+
 
 def add_anthropic_headers(headers: dict[str, str], client: Mapping[str, str]) -> None:
     """Add the client's ``anthropic-*`` headers, and the version when it named none. Raises Refused (X13)."""
@@ -60,3 +73,11 @@ def add_anthropic_headers(headers: dict[str, str], client: Mapping[str, str]) ->
             if not value.isascii() or not value.isprintable():
                 raise Refused("", f"header {name} holds a character that no header may hold")
             headers[name] = value
+
+
+def fit_betas(fields: dict[str, Any], headers: dict[str, str], taken: frozenset[str]) -> tuple[bytes, tuple[str, ...]]:
+    """The body and ``headers`` (changed in place) without the features the target does not take; their names (C02)."""
+    fields, words, dropped = withhold(fields, headers.pop("anthropic-beta", ""), taken)
+    if words:
+        headers["anthropic-beta"] = words
+    return encode(fields), dropped

@@ -6,6 +6,7 @@ speaks, and must not do I/O except to fetch its own credential.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
@@ -22,6 +23,7 @@ from dragoman.upstream.calls import Operation, UpstreamCall, unconfigured
 from dragoman.upstream.credentials import Credential, HeaderKey, NoKey
 
 _USER_AGENT = f"dragoman/{__version__}"
+_BEARER = re.compile(r"^bearer\s+", re.IGNORECASE)
 
 
 class Provider(ABC):
@@ -36,7 +38,7 @@ class Provider(ABC):
     def __init__(self, name: str, settings: ProviderSettings) -> None:
         self.name = name
         self.settings = settings
-        self._credential: Credential = self._make_credential()
+        self._credentials = tuple(self._make_credential(key) for key in _keys_of(settings) or ("",))
         self._host = ""
         self._extra_headers = {key.lower(): value.get_secret_value() for key, value in settings.headers.items()}
         self._origin = ""
@@ -52,6 +54,11 @@ class Provider(ABC):
     def _settle(self, base: Base) -> None:
         """Take the checked base: calls go to ``_origin``, below the path ``_root``."""
         self._origin, self._root, self._host = base.origin, base.path, base.host
+
+    @property
+    def keys(self) -> int:
+        """How many keys there are to sign with, at least 1: a service without a key is signed in one way, too."""
+        return len(self._credentials)
 
     # ------------------------------------------------------------ facts
 
@@ -92,8 +99,11 @@ class Provider(ABC):
         client_headers: Mapping[str, str],
         operation: Operation = "generate",
         surface: str | None = None,
+        key: int = 0,
     ) -> UpstreamCall:
-        """One signed call. Raises Refused for a name that cannot stand in a URL, UpstreamTrouble without credential.
+        """One call, signed with key number ``key``.
+
+        Raises Refused for a name that cannot stand in a URL, UpstreamTrouble without credential.
 
         ``client_headers`` have lower-case names; only what this provider needs of them goes on, and
         only when ``surface`` (the client's dialect; ``None``: the profile's) is the provider's own.
@@ -105,24 +115,40 @@ class Provider(ABC):
         if operation == "models":
             del headers["content-type"]
         self._add_client_headers(headers, client_headers, profile.dialect, surface or profile.dialect)
-        headers.update(await self._credential.headers(self.name))
+        withheld: tuple[str, ...] = ()
+        if operation == "models":
+            body = b""
+        else:
+            body, withheld = self._fit(body, headers, profile, operation)
+        headers.update(await self._credentials[key].headers(self.name))
         headers.update(self._extra_headers)
         return UpstreamCall(
             method="GET" if operation == "models" else "POST",
             url=self._origin + self._path(profile, model, stream, operation),
             headers=headers,
-            body=b"" if operation == "models" else self._body(body, profile, operation),
+            body=body,
             provider=self.name,
             allow_private=self._may_reach_private(),
+            withheld=withheld,
         )
+
+    def credential_failed(self, key: int, call: UpstreamCall) -> bool:
+        """The provider answered ``call``, signed with key number ``key``, with 401.
+
+        Whether asking again with the same key may help: a token that was refused is fetched anew, a
+        fixed key stays what it is.
+        """
+        return self._credentials[key].refused(call.headers)
 
     @abstractmethod
     def _path(self, profile: Profile, model: str, stream: bool, operation: Operation) -> str:
         """Path and query below the origin, which a model's name can never change."""
 
-    def _body(self, body: bytes, profile: Profile, operation: Operation) -> bytes:
-        """The body as this provider wants it."""
-        return body
+    def _fit(
+        self, body: bytes, headers: dict[str, str], profile: Profile, operation: Operation
+    ) -> tuple[bytes, tuple[str, ...]]:
+        """The body as this provider wants it, and what was withheld from it and from ``headers``."""
+        return body, ()
 
     def _add_client_headers(  # noqa: B027 - most kinds need nothing of the client
         self, headers: dict[str, str], client: Mapping[str, str], dialect: str, surface: str
@@ -130,15 +156,8 @@ class Provider(ABC):
         """Let through what the provider needs of the client's headers. Nothing, unless a kind says so."""
 
     @abstractmethod
-    def _make_credential(self) -> Credential:
-        """How calls are signed."""
-
-    def _key_in(self, header: str, prefix: str = "") -> Credential:
-        key = self.settings.api_key
-        if key is None:
-            return NoKey()
-        text = key.get_secret_value().strip()
-        return HeaderKey(header, prefix + text.removeprefix("Bearer ").strip())
+    def _make_credential(self, key: str) -> Credential:
+        """How calls are signed with ``key``; empty when none is configured."""
 
     def _checked(self, url: str) -> Base:
         try:
@@ -150,7 +169,21 @@ class Provider(ABC):
         return self.settings.allow_private
 
     def _unsupported(self, operation: Operation) -> Refused:
+        if operation == "complete":  # the path is there, only this model cannot be asked on it
+            return Refused("model", f"provider {self.name} offers no text completions; ask on /v1/chat/completions")
         return Refused("", f"provider {self.name} does not offer {operation}", kind="not_found")
+
+
+def key_in(header: str, key: str, prefix: str = "") -> Credential:
+    """The key behind ``prefix`` in one header; no signature for an empty one."""
+    return HeaderKey(header, prefix + key) if key else NoKey()
+
+
+def _keys_of(settings: ProviderSettings) -> tuple[str, ...]:
+    """Every key once, in order; people paste them with their ``Bearer``."""
+    secrets = [settings.api_key, *settings.api_keys]
+    keys = (_BEARER.sub("", secret.get_secret_value().strip(), count=1) for secret in secrets if secret is not None)
+    return tuple(dict.fromkeys(key for key in keys if key))
 
 
 def safe_segment(model: str) -> str:

@@ -15,16 +15,19 @@ from urllib.parse import quote
 
 from dragoman.language.ir import Request
 from dragoman.language.profiles import Profile
-from dragoman.language.wire import decode, encode
+from dragoman.language.wire import decode_exactly, encode
 from dragoman.settings.addresses import Base
 from dragoman.settings.model import ProviderSettings
 from dragoman.upstream.calls import Operation
 from dragoman.upstream.credentials import Credential, GoogleToken
-from dragoman.upstream.providers.anthropic import add_anthropic_headers
-from dragoman.upstream.providers.base import Provider, safe_segment
+from dragoman.upstream.providers.anthropic import add_anthropic_headers, fit_betas
+from dragoman.upstream.providers.base import Provider, key_in, safe_segment
 
 DIALECT = "gemini"
 CLAUDE_VERSION = "vertex-2023-10-16"
+
+_COUNTED = ("contents", "systemInstruction", "system_instruction", "tools", "generationConfig", "generation_config")
+"""Fields of a request that Vertex's counter takes."""
 
 
 def verb(stream: bool, operation: Operation) -> str:
@@ -46,8 +49,8 @@ class Gemini(Provider):
         super()._settle(base)
         self._root = _versioned(base.path, "v1beta")
 
-    def _make_credential(self) -> Credential:
-        return self._key_in("x-goog-api-key")
+    def _make_credential(self, key: str) -> Credential:
+        return key_in("x-goog-api-key", key)
 
     def _dialect(self, model: str, surface: str, request: Request | None, family: str) -> str:
         return DIALECT
@@ -77,8 +80,11 @@ class Vertex(Provider):
             location = quote(self.settings.location or "global", safe="")
             self._root += f"/projects/{project}/locations/{location}"
 
-    def _make_credential(self) -> Credential:
-        return self._key_in("x-goog-api-key") if self.settings.api_key is not None else GoogleToken()
+    def _vendor(self) -> str:
+        return "vertex"
+
+    def _make_credential(self, key: str) -> Credential:
+        return key_in("x-goog-api-key", key) if key else GoogleToken()
 
     def _dialect(self, model: str, surface: str, request: Request | None, family: str) -> str:
         return "anthropic" if model.startswith("claude") else DIALECT
@@ -91,14 +97,16 @@ class Vertex(Provider):
         name = safe_segment(model.removeprefix("models/"))
         return f"{self._root}/publishers/google/models/{name}:{verb(stream, operation)}"
 
-    def _body(self, body: bytes, profile: Profile, operation: Operation) -> bytes:
+    def _fit(
+        self, body: bytes, headers: dict[str, str], profile: Profile, operation: Operation
+    ) -> tuple[bytes, tuple[str, ...]]:
         if profile.dialect != "anthropic":
-            return body
-        fields = decode(body)
+            return (_bare_count(body) if operation == "count_tokens" else body), ()
+        fields = decode_exactly(body)
         if operation != "count_tokens":  # there the model stands in no path
             fields.pop("model", None)
         fields.setdefault("anthropic_version", CLAUDE_VERSION)
-        return encode(fields)
+        return (encode(fields), ()) if profile.betas is None else fit_betas(fields, headers, profile.betas)
 
     def _add_client_headers(
         self, headers: dict[str, str], client: Mapping[str, str], dialect: str, surface: str
@@ -106,6 +114,13 @@ class Vertex(Provider):
         if dialect == "anthropic" == surface and client.get("anthropic-beta"):
             add_anthropic_headers(headers, {"anthropic-beta": client["anthropic-beta"]})
             del headers["anthropic-version"]
+
+
+def _bare_count(body: bytes) -> bytes:
+    """The body of Vertex's counter: a request's own fields, where AI Studio's wants the whole request wrapped."""
+    fields = decode_exactly(body)
+    fields = fields.get("generateContentRequest", fields)
+    return encode({key: fields[key] for key in _COUNTED if key in fields})
 
 
 def _versioned(path: str, version: str) -> str:
@@ -120,7 +135,7 @@ def _claude_call(model: str, stream: bool, operation: Operation) -> str:
 
 def _vertex_host(settings: ProviderSettings) -> str:
     location = settings.location
-    if settings.api_key is not None or location in ("", "global"):
+    if settings.api_key is not None or settings.api_keys or location in ("", "global"):
         return "https://aiplatform.googleapis.com/v1"
     if location in ("us", "eu"):
         return f"https://aiplatform.{location}.rep.googleapis.com/v1"

@@ -1,32 +1,28 @@
-"""OpenAI, services that speak its wire, and Azure OpenAI.
+"""OpenAI, and services that speak its wire.
 
 Which of the two surfaces a model is asked on is decided here, because it is the account that offers
 them. It must not know what a request means beyond that choice.
 
 https://platform.openai.com/docs/api-reference
-https://learn.microsoft.com/azure/ai-foundry/openai/reference
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import ClassVar
-from urllib.parse import parse_qs, quote
 
-from dragoman.language.ir import Media, Request, Tool, ToolResult
+from dragoman.language.ir import Request, Tool
 from dragoman.language.profiles import Profile
 from dragoman.settings.addresses import Base
 from dragoman.upstream.calls import Operation
 from dragoman.upstream.credentials import Credential
-from dragoman.upstream.providers.base import Provider, safe_segment
+from dragoman.upstream.providers.base import Provider, key_in
+from dragoman.upstream.providers.vendors import vendor_of
 
 CHAT = "openai_chat"
 RESPONSES = "openai_responses"
 _DIALECT_OF_API = {"chat": CHAT, "responses": RESPONSES}
 _ENDPOINTS = re.compile(r"/+(chat/completions|completions|responses|messages)$")
-
-_VENDOR_OF_DOMAIN = {"x.ai": "xai", "z.ai": "zai"}
 
 _RESPONSES_FIELDS = frozenset({"user", "previous_response_id", "background", "store", "include", "truncation"})
 """Fields of an Anthropic body that only make sense on Responses."""
@@ -46,8 +42,8 @@ class OpenAI(Provider):
     def _vendor(self) -> str:
         return "openai"
 
-    def _make_credential(self) -> Credential:
-        return self._key_in("authorization", "Bearer ")
+    def _make_credential(self, key: str) -> Credential:
+        return key_in("authorization", key, "Bearer ")
 
     def _dialect(self, model: str, surface: str, request: Request | None, family: str) -> str:
         said = self._family_and_api(model)[1] or self.settings.api or ""
@@ -86,80 +82,11 @@ class OpenAICompatible(OpenAI):
         return ""
 
     def _vendor(self) -> str:
-        return vendor_of_host(self._host)
+        return vendor_of(self._origin)
 
     def _dialect(self, model: str, surface: str, request: Request | None, family: str) -> str:
         said = self._family_and_api(model)[1] or self.settings.api or "chat"
         return _DIALECT_OF_API.get(said, CHAT)
-
-
-class AzureOpenAI(OpenAI):
-    """Azure's forms of the same wire; the model is a deployment (V02).
-
-    The endpoint's path is dropped except for two forms: ``.../openai/v1`` (undated Responses) and
-    ``.../models`` (the model inference API, model in the body).
-    """
-
-    CHAT_VERSION: ClassVar[str] = "2024-10-21"
-    MODELS_VERSION: ClassVar[str] = "2024-05-01-preview"
-    RESPONSES_VERSION: ClassVar[str] = "2025-04-01-preview"
-    FIRST_WITH_RESPONSES: ClassVar[str] = "2025-03-01"
-
-    def _home(self) -> str:
-        return ""
-
-    def _settle(self, base: Base) -> None:
-        super()._settle(base)
-        path = base.path.lower()
-        self._v1 = f"{path}/".startswith("/openai/v1/")
-        self._inference = f"{path}/".startswith("/models/")
-        query = {key.lower(): values[-1] for key, values in parse_qs(base.query).items()}
-        self._version = self.settings.api_version or query.get("api-version", "")
-
-    def _vendor(self) -> str:
-        return "azure"
-
-    def _make_credential(self) -> Credential:
-        return self._key_in("api-key")
-
-    def _dialect(self, model: str, surface: str, request: Request | None, family: str) -> str:
-        dialect = super()._dialect(model, surface, request, family)
-        said = self._family_and_api(model)[1] or self.settings.api
-        if dialect == CHAT and surface != CHAT and not said and _holds_document(request):
-            # Azure's chat has no file parts.
-            responses = self._profile(RESPONSES, model, family)
-            return RESPONSES if responses.media.get("document") else CHAT
-        return dialect
-
-    def _path(self, profile: Profile, model: str, stream: bool, operation: Operation) -> str:
-        if operation == "count_tokens":
-            raise self._unsupported(operation)
-        if operation == "models":
-            return "/openai/v1/models" if self._v1 else self._dated("/openai/models", self.CHAT_VERSION)
-        if profile.dialect == RESPONSES and operation == "generate":
-            return self._responses_path()
-        verb = "completions" if operation == "complete" else "chat/completions"
-        if self._inference:
-            return self._dated(f"/models/{verb}", self.MODELS_VERSION)
-        return self._dated(f"/openai/deployments/{safe_segment(model)}/{verb}", self.CHAT_VERSION)
-
-    def _responses_path(self) -> str:
-        if self._v1:
-            return "/openai/v1/responses"
-        if self._version[:10] < self.FIRST_WITH_RESPONSES:
-            return f"/openai/responses?api-version={self.RESPONSES_VERSION}"
-        return self._dated("/openai/responses", self.RESPONSES_VERSION)
-
-    def _dated(self, path: str, default: str) -> str:
-        return f"{path}?api-version={quote(self._version or default, safe='')}"
-
-
-def vendor_of_host(host: str) -> str:
-    """Who runs a service, guessed from its host: ``api.groq.com`` -> groq; ``compatible`` when it tells nothing."""
-    labels = host.lower().split(".")
-    if len(labels) < 2 or labels[-1].isdigit() or ":" in host:
-        return "compatible"
-    return _VENDOR_OF_DOMAIN.get(".".join(labels[-2:]), labels[-2])
 
 
 def tools_need_responses(chat: Profile, request: Request | None) -> bool:
@@ -176,14 +103,3 @@ def _speaks_responses(request: Request | None) -> bool:
     if request is None or request.dialect != "anthropic":
         return False
     return not _RESPONSES_FIELDS.isdisjoint(request.extras.get("anthropic", {}))
-
-
-def _holds_document(request: Request | None) -> bool:
-    if request is None:
-        return False
-    for message in request.messages:
-        for part in message.parts:
-            inner = part.content if isinstance(part, ToolResult) else (part,)
-            if any(isinstance(item, Media) and item.kind == "document" for item in inner):
-                return True
-    return False

@@ -13,9 +13,10 @@ from dragoman.upstream.calls import Operation
 from dragoman.upstream.credentials import Credential, NoKey
 from dragoman.upstream.providers.base import Provider, safe_segment
 from dragoman.upstream.providers.google import verb
+from dragoman.upstream.sim.server import PATHS
 
-_DIALECTS = {"chat": "openai_chat", "responses": "openai_responses", "anthropic": "anthropic", "gemini": "gemini"}
-_PATHS = {"openai_chat": "/chat/completions", "openai_responses": "/responses", "anthropic": "/messages"}
+_DIALECT_OF_API = {"chat": "openai_chat", "responses": "openai_responses"}
+_PATHS = {dialect: path for path, dialect in PATHS.items()}
 
 
 class SimProvider(Provider):
@@ -43,11 +44,12 @@ class SimProvider(Provider):
     def _may_reach_private(self) -> bool:
         return True
 
-    def _make_credential(self) -> Credential:
+    def _make_credential(self, key: str) -> Credential:
         return NoKey()
 
     def _dialect(self, model: str, surface: str, request: Request | None, family: str) -> str:
-        return _DIALECTS[self._family_and_api(model)[1] or self.settings.api or "chat"]
+        api = self._family_and_api(model)[1] or self.settings.api or "chat"
+        return _DIALECT_OF_API.get(api, api)
 
     def _path(self, profile: Profile, model: str, stream: bool, operation: Operation) -> str:
         if operation == "complete":
@@ -58,5 +60,5 @@ class SimProvider(Provider):
             return f"{self._root}/v1beta/models/{safe_segment(model)}:{verb(stream, operation)}"
         if operation == "count_tokens" and profile.dialect != "anthropic":
             raise self._unsupported(operation)
-        path = f"{self._root}/v1{_PATHS[profile.dialect]}"
+        path = self._root + _PATHS[profile.dialect]
         return f"{path}/count_tokens" if operation == "count_tokens" else path

@@ -29,6 +29,8 @@ PATHS = {
     "/v1/chat/completions": "openai_chat",
     "/v1/responses": "openai_responses",
 }
+"""Where a dialect is spoken that says everything in its body."""
+
 _GEMINI = re.compile(r"/v1(?:beta)?/models/(.+):(generateContent|streamGenerateContent|countTokens)$")
 _KINDS: dict[int, FailureKind] = {
     400: "invalid_request",
