@@ -1,4 +1,14 @@
-"""Reads the recorded provider traffic in place; tests that need it skip, saying so, where it is absent."""
+"""Reads recorded provider traffic: the corpus beside the checkout, and what ``tests/recordings`` holds.
+
+Tests that need the corpus skip, saying so, where it is absent. A file of ``tests/recordings`` is one exchange
+of a dialect that the corpus does not know::
+
+    {"protocol": "<dialect>", "model": "...",
+     "request": {"body": {...}},
+     "response": {"status": 200, "body": {...}}}
+
+``sse`` instead of ``body`` holds the raw text of a stream; ``headers_subset`` may hold an answer's headers.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +19,18 @@ from typing import Any
 
 import pytest
 
+from dragoman.language.registry import DIALECTS
+
 FOLDER = Path(__file__).resolve().parents[1] / ".." / "shared" / "corpus" / "exchanges"
+OWN = Path(__file__).with_name("recordings")
 
 DIALECT_OF = {
     "anthropic-messages": "anthropic",
     "openai-chat": "openai_chat",
     "openai-responses": "openai_responses",
-    "gemini": "gemini",
+    **{name: name for name in DIALECTS},
 }
-"""Dialect module for each protocol of the corpus."""
+"""Dialect module for each protocol of the corpus, and for itself."""
 
 
 def available() -> bool:
@@ -27,19 +40,21 @@ def available() -> bool:
 
 @functools.cache
 def identifiers() -> tuple[str, ...]:
-    """Ids of all exchanges, sorted; empty where the corpus is absent."""
-    return tuple(sorted(path.stem for path in FOLDER.glob("*.json"))) if available() else ()
+    """Ids of all exchanges, sorted; only those of our own where the corpus is absent."""
+    return tuple(sorted(path.stem for folder in (FOLDER, OWN) for path in folder.glob("*.json")))
 
 
 @functools.lru_cache(maxsize=2048)
 def _load(identifier: str) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads((FOLDER / f"{identifier}.json").read_text("utf-8"))
+    own = OWN / f"{identifier}.json"
+    path = own if own.exists() else FOLDER / own.name
+    loaded: dict[str, Any] = json.loads(path.read_text("utf-8"))
     return loaded
 
 
 def exchange(identifier: str) -> dict[str, Any]:
     """One exchange by id; skips the test where the corpus is absent."""
-    if not available():
+    if not available() and identifier not in identifiers():
         pytest.skip("the recorded corpus (../shared/corpus) is not here")
     return _load(identifier)
 

@@ -22,48 +22,11 @@ from tests import corpus
 from tests.contract import rates, sdks, views
 from tests.contract.canonical import url_facts
 from tests.contract.test_identity import NAMES, client_request, exchanges, read_stream
+from tests.contract.wires import FINISH, TARGETS
 
-pytestmark = pytest.mark.skipif(not corpus.available(), reason="the recorded corpus (../shared/corpus) is not here")
+pytestmark = pytest.mark.skipif(not corpus.identifiers(), reason="the recorded corpus (../shared/corpus) is not here")
 
 PAIRS = [(client, provider) for client in NAMES for provider in NAMES]
-FINISH = {
-    "anthropic": {
-        "end": {"end_turn"},
-        "length": {"max_tokens", "model_context_window_exceeded"},
-        "tool_calls": {"tool_use"},
-        "stop_sequence": {"stop_sequence"},
-        "refusal": {"refusal"},
-        "pause": {"pause_turn"},
-        "unknown": {"end_turn", "tool_use", "compaction"},
-    },
-    "openai_chat": {
-        "end": {"stop"},
-        "length": {"length"},
-        "tool_calls": {"tool_calls"},
-        "stop_sequence": {"stop"},
-        "refusal": {"content_filter"},
-        "pause": {"stop"},
-        "unknown": {"stop", "tool_calls"},
-    },
-    "openai_responses": {
-        "end": {"completed"},
-        "length": {"max_output_tokens"},
-        "tool_calls": {"completed"},
-        "stop_sequence": {"completed"},
-        "refusal": {"content_filter", "completed"},
-        "pause": {"completed"},
-        "unknown": {"completed"},
-    },
-    "gemini": {
-        "end": {"STOP"},
-        "length": {"MAX_TOKENS"},
-        "tool_calls": {"STOP"},
-        "stop_sequence": {"STOP"},
-        "refusal": {"SAFETY", "RECITATION", "PROHIBITED_CONTENT", "BLOCKLIST"},
-        "pause": {"STOP"},
-        "unknown": {"STOP", "OTHER"},
-    },
-}
 
 
 def answers(provider: str) -> list[str]:
@@ -164,14 +127,6 @@ class Folding:
         for event in unfold(answer):
             folder.add(event)
         self.parts = folder.response().parts
-
-
-TARGETS = {
-    "anthropic": "claude-opus-4-8",
-    "openai_chat": "gpt-4.1",
-    "openai_responses": "gpt-5.2",
-    "gemini": "gemini-3-pro",
-}
 
 
 @pytest.mark.parametrize(("client", "provider"), [pair for pair in PAIRS if pair[0] != pair[1]])

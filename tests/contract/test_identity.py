@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from dragoman.language.streams import Asked
 from tests import corpus
 from tests.contract import rates
 from tests.contract.canonical import canonical, url_facts
+from tests.contract.wires import CLIENT_REQUESTS
 
-pytestmark = pytest.mark.skipif(not corpus.available(), reason="the recorded corpus (../shared/corpus) is not here")
+pytestmark = pytest.mark.skipif(not corpus.identifiers(), reason="the recorded corpus (../shared/corpus) is not here")
 
 NAMES = sorted(DIALECTS)
 
@@ -98,33 +100,7 @@ def asked(dialect: str, response: Response) -> Asked:
 
 def client_request(dialect: str) -> Any:
     """What a client of the dialect sends: streamed, with thoughts and usage wanted."""
-    bodies: dict[str, dict[str, Any]] = {
-        "anthropic": {
-            "model": "asked",
-            "max_tokens": 9000,
-            "messages": [{"role": "user", "content": "hi"}],
-            "thinking": {"type": "enabled", "budget_tokens": 4096},
-            "stream": True,
-        },
-        "openai_chat": {
-            "model": "asked",
-            "messages": [{"role": "user", "content": "hi"}],
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        },
-        "openai_responses": {
-            "model": "asked",
-            "input": "hi",
-            "stream": True,
-            "store": False,
-            "include": ["reasoning.encrypted_content"],
-        },
-        "gemini": {
-            "contents": [{"role": "user", "parts": [{"text": "hi"}]}],
-            "generationConfig": {"thinkingConfig": {"includeThoughts": True}},
-        },
-    }
-    return DIALECTS[dialect].read_request(bodies[dialect], model="asked", stream=True)
+    return DIALECTS[dialect].read_request(deepcopy(CLIENT_REQUESTS[dialect]), model="asked", stream=True)
 
 
 @pytest.mark.parametrize("dialect", NAMES)

@@ -250,7 +250,9 @@ def test_S17_refusal_words_reach_the_client() -> None:
 
 def test_S16_an_empty_answer() -> None:
     raw = write(answer(finish=Finish("length")))
-    assert _types(raw) == ["message_start", "ping", "message_delta", "message_stop"]
+    block = ["content_block_start", "content_block_stop"]
+    assert _types(raw) == ["message_start", "ping", *block, "message_delta", "message_stop"]
+    assert blocks(raw) == [{"type": "text", "text": ""}]
     assert anthropic.write_response(_whole(), asked())["content"] == [{"type": "text", "text": ""}]
     own = Response("msg_1", "m", [Choice([], Finish("refusal"))], extras={"anthropic": {}})
     assert anthropic.write_response(own, asked())["content"] == []

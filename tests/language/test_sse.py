@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dragoman.language.events import PartDelta
+from dragoman.language.registry import DIALECTS
 from dragoman.language.sse import MAX_EVENT, EventTooLarge, JsonArrayParser, SseEvent, SseParser
 
 STREAM = (
@@ -77,3 +82,32 @@ def test_B07_array_elements_arrive_as_they_complete() -> None:
         parser = JsonArrayParser()
         got = [event.data for at in range(0, len(raw), size) for event in parser.feed(raw[at : at + size])]
         assert got == wanted
+
+
+def test_B02_a_character_cut_anywhere_arrives_whole() -> None:
+    """Every single split point, and bytes one by one, in every dialect's reader."""
+    words = "中文 \U0001f600 é \U0001f469\u200d\U0001f680"
+    chunk = {"id": "c", "model": "m", "choices": [{"index": 0, "delta": {"content": words}, "finish_reason": "stop"}]}
+    event = {
+        "type": "response.output_text.delta",
+        "item_id": "m",
+        "output_index": 0,
+        "content_index": 0,
+        "delta": words,
+    }
+    start = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    delta = {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": words}}
+    candidate = {"content": {"role": "model", "parts": [{"text": words}]}, "finishReason": "STOP"}
+    streams: dict[str, list[Any]] = {
+        "openai_chat": [chunk],
+        "openai_responses": [{"type": "response.created", "response": {"id": "r", "output": []}}, event],
+        "anthropic": [{"type": "message_start", "message": {"id": "m", "content": [], "usage": {}}}, start, delta],
+        "gemini": [{"candidates": [candidate]}],
+    }
+    for name, payloads in streams.items():
+        raw = b"".join(b"data: " + json.dumps(one, ensure_ascii=False).encode() + b"\n\n" for one in payloads)
+        cuts = [[raw[:at], raw[at:]] for at in range(len(raw) + 1)]
+        for pieces in [*cuts, [raw[at : at + 1] for at in range(len(raw))]]:
+            reader = DIALECTS[name].StreamReader()
+            events = [event for piece in pieces for event in reader.feed(piece)] + reader.close()
+            assert "".join(event.text for event in events if isinstance(event, PartDelta)) == words

@@ -281,10 +281,37 @@ class Usage:
             extras=extras,
         )
 
+    def plus(self, more: Usage) -> Usage:
+        """Return what both came to, where each is the whole usage of a request of its own."""
+        return Usage(
+            input=_sum(self.input, more.input),
+            cache_read=_sum(self.cache_read, more.cache_read),
+            cache_write=_sum(self.cache_write, more.cache_write),
+            output=_sum(self.output, more.output),
+            reasoning=_sum(self.reasoning, more.reasoning),
+            estimated=self.estimated or more.estimated,
+            extras=_sum(self.extras, more.extras),
+        )
+
     @property
     def prompt(self) -> int:
         """All input tokens: fresh, read from cache, written to cache."""
         return (self.input or 0) + (self.cache_read or 0) + (self.cache_write or 0)
+
+
+def _sum(one: Json, other: Json) -> Json:
+    """Numbers are added and lists joined, at any depth; of anything else the newer stands."""
+    if one is None or other is None:
+        return one if other is None else other
+    if isinstance(one, dict) and isinstance(other, dict):
+        return {key: _sum(one.get(key), other.get(key)) for key in (one | other)}
+    if isinstance(one, list) and isinstance(other, list):
+        return one + other
+    return one + other if _counts(one) and _counts(other) else other
+
+
+def _counts(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 @dataclass(slots=True)

@@ -40,5 +40,7 @@ class Receipt:
 
     def header(self) -> str:
         """Counts by kind for the ``X-Dragoman-Receipt`` header, ``none`` when nothing was lost."""
+        if not self.losses:
+            return "none"
         counts = Counter(loss.what for loss in self.losses)
-        return "; ".join(f"{what}={counts[what]}" for what in sorted(counts)) or "none"
+        return "; ".join(f"{what}={counts[what]}" for what in sorted(counts))

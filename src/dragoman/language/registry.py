@@ -1,4 +1,4 @@
-"""The list of dialects, by name. To add one: write its module, then its line here."""
+"""The list of dialects, by name. To add one, follow the recipe in docs/ARCHITECTURE.md."""
 
 from __future__ import annotations
 

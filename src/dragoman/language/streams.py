@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from dragoman.language.events import Event, Failed, Finished, PartDelta, PartEnded, PartStarted, Started, UsageReported
 from dragoman.language.failures import Failure
@@ -249,7 +250,10 @@ class StreamWriter(ABC):
     """Events of one answer in, bytes of the client's wire out.
 
     ``write`` may return ``b""``. After a terminal event the answer is complete.
+    ``ends_broken_parts``: a part that broke off is ended on this wire before the failure is told.
     """
+
+    ends_broken_parts: ClassVar[bool] = True
 
     def __init__(self, asked: Asked) -> None:
         self.asked = asked

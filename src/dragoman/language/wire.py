@@ -1,12 +1,13 @@
 """JSON on the wire: decoding that survives what providers really send, encoding that never raises.
 
-orjson does the work; the standard library reads the one thing orjson refuses, a lone surrogate
-written as an escape. This module must not know any dialect.
+orjson does the work; the standard library reads what orjson does not: a lone surrogate written as an
+escape, and integers beyond 64 bits. This module must not know any dialect.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import orjson
@@ -16,18 +17,43 @@ from dragoman.language.ir import Json
 MAX_DEPTH = 128
 """Deeper nesting than this in a request is refused: recursion over it would not be safe."""
 
+_DIGITS = bytes(ord("0") if byte in b"0123456789" else ord(" ") for byte in range(256))
+_LONG = b"0" * 19
+"""The fewest digits of an integer that 64 bits do not hold."""
+
 
 def decode(data: bytes | str) -> Json:
     """Decode JSON text, lone surrogate escapes included. Raises ValueError on anything else that is wrong."""
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        text = data.decode("utf-8", "strict") if isinstance(data, bytes) else data
-        return json.loads(text, parse_constant=_refuse_constant)
+        return _decode_slowly(data)
+
+
+def decode_exactly(data: bytes | str) -> Json:
+    """Decode JSON text with integers of any size kept, which orjson would turn into floats. Raises as ``decode``.
+
+    For what is written anew from what was read; it costs a second look at every byte.
+    """
+    raw = data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass")
+    return _decode_slowly(data) if _LONG in raw.translate(_DIGITS) else decode(data)
+
+
+def _decode_slowly(data: bytes | str) -> Json:
+    text = data.decode("utf-8", "strict") if isinstance(data, bytes) else data
+    return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _finite(text: str) -> float:
+    """A number too large for a float would come out again as null."""
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:40]} is too large a number")
+    return number
 
 
 def encode(value: Json) -> bytes:

@@ -13,5 +13,5 @@ A dialect is nine names::
     write_failure   (failure, request_id="") -> (status, body)
 
 ``model`` and ``stream`` are given where the wire keeps them outside the body (Gemini's URL).
-To add a dialect: one module, one line in DIALECTS, fixtures.
+To add a dialect, follow the recipe in docs/ARCHITECTURE.md.
 """

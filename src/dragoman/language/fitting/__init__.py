@@ -7,9 +7,10 @@ request, profile and names give the same result, so that prefixes stay the same 
 (T14), and the client's request is never changed.
 
 One concern, one module: ``tools`` and ``names``, ``choice``, ``reasoning``, ``knobs``, ``content``
-with ``foreign`` and ``media``, ``placement``, ``history``, ``output``. On the answer's way back
-``restore`` gives the client its tools again and ``stops`` cuts text at stop sequences. This package
-must not know any wire's fields.
+with ``foreign`` and ``media``, ``hints``, ``placement``, ``history``, ``output``. Within one dialect nothing
+is fitted; ``native``, ``ownership``, ``mending`` and ``settings`` see to what others have left in it.
+On the answer's way back ``restore`` gives the client its tools again and ``stops`` cuts text at stop
+sequences. This package must not know any wire's fields.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dragoman.language.fitting.choice import fit_choice
 from dragoman.language.fitting.content import fit_content
 from dragoman.language.fitting.draft import Draft
 from dragoman.language.fitting.foreign import foreign, note_foreign
+from dragoman.language.fitting.hints import fit_hints
 from dragoman.language.fitting.history import fit_history, fit_prefill
 from dragoman.language.fitting.knobs import fit_sampling, fit_user
 from dragoman.language.fitting.media import move_result_media
@@ -69,6 +71,7 @@ def fit(request: Request, profile: Profile, receipt: Receipt) -> Fitted:
     fit_choice(draft)
     fit_tools_with_reasoning(draft)
     fit_content(draft)
+    fit_hints(draft)
     fit_placement(draft)
     fit_history(draft)
     fit_remembered_tools(draft)

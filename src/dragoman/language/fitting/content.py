@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from dragoman.language.fitting.draft import GONE, Draft
 from dragoman.language.fitting.foreign import keeps_thought, readable
-from dragoman.language.fitting.media import fit_media
+from dragoman.language.fitting.media import fit_media_once_seen
 from dragoman.language.ir import Media, Message, Opaque, Part, Reasoning, Role, Text, ToolCall, ToolResult
 from dragoman.language.wire import encode
 
@@ -65,17 +65,37 @@ def _path(place: _Place) -> str:
 def _fit_text(draft: Draft, part: Part, role: Role, place: _Place, renamed: dict[str, str]) -> Part:
     assert isinstance(part, Text)
     if role == "system" and part.text.startswith(_BILLING) and not draft.profile.family.startswith("claude"):
-        # Changes with every call, so a prefix that begins with it is never found in a cache (T13).
-        line, _, rest = part.text.partition("\n")
-        why = "the attribution line means nothing to the target"
-        if not rest.strip():
-            return draft.drop(_path(place), why)
-        draft.receipt.note(_path(place), "approximated", f"{line[:26]}: {why}")
-        return replace(part, text=rest.lstrip("\n"))
+        return _without_attribution(draft, part, place)
     if part.citations:
         draft.receipt.note(f"{_path(place)}.citations", "dropped", "sources of an earlier answer are not sent back")
         return replace(part, citations=[])
     return part
+
+
+def _without_attribution(draft: Draft, part: Text, place: _Place) -> Part:
+    """The line changes with every call, so a prefix that begins with it is never found in a cache (T13)."""
+    line, _, rest = part.text.partition("\n")
+    why = "the attribution line means nothing to the target"
+    if not rest.strip():
+        return draft.drop(_path(place), why)
+    draft.receipt.note(_path(place), "approximated", f"{line[:26]}: {why}")
+    return replace(part, text=rest.lstrip("\n"))
+
+
+def fit_attribution(draft: Draft) -> None:
+    """Take the attribution line out of the system blocks, for targets other than Claude that speak its dialect."""
+    if draft.profile.family.startswith("claude"):
+        return
+    for place, message in enumerate(draft.request.messages):
+        if message.role != "system":
+            return
+        for number, part in enumerate(message.parts):
+            if isinstance(part, Text) and part.text.startswith(_BILLING):
+                new = _without_attribution(draft, part, (place, number))
+                parts = [*message.parts[:number], *([] if new is GONE else [new]), *message.parts[number + 1 :]]
+                draft.request.messages = list(draft.request.messages)
+                draft.request.messages[place] = replace(message, parts=parts)
+                break
 
 
 def _fit_thought(draft: Draft, part: Part, role: Role, place: _Place, renamed: dict[str, str]) -> Part:
@@ -106,7 +126,7 @@ def _fit_result(draft: Draft, part: Part, role: Role, place: _Place, renamed: di
     for number, inner in enumerate(part.content):
         if type(inner) is Text:
             continue
-        new = _fit_inner(draft, inner, f"{_path(place)}.content[{number}]")
+        new = _fit_inner(draft, inner, f"{_path(place)}.content[{number}]", place[0])
         if new is not inner:
             content = list(part.content) if content is None else content
             content[number] = new
@@ -119,13 +139,13 @@ def _fit_result(draft: Draft, part: Part, role: Role, place: _Place, renamed: di
     return part
 
 
-def _fit_inner(draft: Draft, inner: Part, path: str) -> Part:
+def _fit_inner(draft: Draft, inner: Part, path: str, place: int) -> Part:
     """One part inside a tool result."""
     if isinstance(inner, Opaque):
         return _fit_block(draft, inner, path)
     if not isinstance(inner, Media):
         return inner
-    new = fit_media(draft, inner, "tool", path)
+    new = fit_media_once_seen(draft, inner, "tool", path, place)
     if isinstance(new, Media) and not draft.profile.result_media:
         draft.result_media = True
         draft.receipt.note(path, "moved", "stands right behind the tool results, which take only text here")
@@ -153,7 +173,7 @@ def _fit_block(draft: Draft, block: Opaque, path: str) -> Part:
 
 def _fit_media(draft: Draft, part: Part, role: Role, place: _Place, renamed: dict[str, str]) -> Part:
     assert isinstance(part, Media)
-    return fit_media(draft, part, role, _path(place))
+    return fit_media_once_seen(draft, part, role, _path(place), place[0])
 
 
 _FITTERS: dict[type, Callable[[Draft, Part, Role, _Place, dict[str, str]], Part]] = {

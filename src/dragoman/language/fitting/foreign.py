@@ -44,7 +44,7 @@ def note_foreign(draft: Draft) -> None:
         else:
             found.setdefault((_INDEX.sub("[*]", path), owner, name), []).append(path)
     note = draft.receipt.note
-    if hints and not draft.profile.cache_hints:
+    if hints and not (draft.profile.cache_hints or draft.profile.cache_breakpoints):
         note(_CACHE_HINT, "dropped", f"{hints} cache hints mean nothing to the target")
     for (everywhere, owner, name), paths in found.items():
         if len(paths) == 1:

@@ -30,8 +30,13 @@ def fit_history(draft: Draft) -> None:
         if draft.gone:
             draft.request.messages = _swept(messages)
         return
+    repair_history(draft, form)
+
+
+def repair_history(draft: Draft, form: re.Pattern[str]) -> None:
+    """Rebuild the conversation with a result behind each call, under ids of the form."""
     repair = _Repair(draft, form)
-    for place, message in enumerate(messages):
+    for place, message in enumerate(draft.request.messages):
         repair.read(place, message)
     draft.request.messages = _swept(repair.written())
 
@@ -148,6 +153,7 @@ class _Repair:
     def __init__(self, draft: Draft, form: re.Pattern[str]) -> None:
         self._draft = draft
         self._form = form
+        self._own = draft.source.dialect == draft.profile.dialect
         self._items: list[Message | _Turn] = []
         self._used: set[str] = set()
         self._open: dict[str, tuple[_Turn, list[_Call]]] = {}
@@ -258,7 +264,7 @@ class _Repair:
                 )
                 for message in messages
             ]
-        if _out_of_order(messages):
+        if not self._own and _out_of_order(messages):
             messages = [self._words_first(messages, turn)]
         elif not renamed:
             return list(messages)

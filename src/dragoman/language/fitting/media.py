@@ -44,6 +44,31 @@ def fit_media(draft: Draft, media: Media, role: Role, path: str) -> Part:
     )
 
 
+def fit_media_once_seen(draft: Draft, media: Media, role: Role, path: str, place: int) -> Part:
+    """The part as the target takes it. Raises Refused for what has just been sent and the target cannot take.
+
+    What another model has seen before becomes a line of text: nobody can take it out of the conversation,
+    which would have to end here (N3). ``place`` is the message's.
+    """
+    try:
+        return fit_media(draft, media, role, path)
+    except Refused as refused:
+        if place >= last_answer(draft.source.messages):
+            raise
+        draft.receipt.note(path, "dropped", f"only mentioned to the target: {refused.message}")
+        return unseen(media)
+
+
+def last_answer(messages: list[Message]) -> int:
+    """Place of the last answer, -1 without one: what stands behind it is new."""
+    return max((at for at, message in enumerate(messages) if message.role == "assistant"), default=-1)
+
+
+def unseen(media: Media) -> Text:
+    """What stands for a medium of the past that the target cannot take."""
+    return Text(f"[{media.kind} that this model cannot be shown]")
+
+
 def _textual(media: Media) -> bool:
     return media.kind == "document" and media.media_type.startswith(("text/", "application/json"))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import lru_cache
 from threading import Lock
 
@@ -42,9 +43,13 @@ def first_factor(model: str) -> float:
 
 
 class Correction:
-    """One factor per model: a moving average of reported ÷ counted, held between 0.5 and 2.5."""
+    """One factor per model: a moving average of reported ÷ counted, held between 0.5 and 2.5.
 
-    def __init__(self) -> None:
+    ``first`` gives the factor of a model nothing was learnt about.
+    """
+
+    def __init__(self, first: Callable[[str], float] = first_factor) -> None:
+        self._first = first
         self._factors: OrderedDict[str, float] = OrderedDict()
         self._lock = Lock()
 
@@ -52,7 +57,7 @@ class Correction:
         """Return what a count for the model is to be multiplied by."""
         with self._lock:
             known = self._factors.get(model)
-        return first_factor(model) if known is None else known
+        return self._first(model) if known is None else known
 
     def corrected(self, model: str, counted: int) -> int:
         """Return the estimate for a raw count."""
@@ -65,7 +70,7 @@ class Correction:
         seen = min(MOST, max(LEAST, reported / counted))
         with self._lock:
             before = self._factors.pop(model, None)
-            start = first_factor(model) if before is None else before
+            start = self._first(model) if before is None else before
             self._factors[model] = min(MOST, max(LEAST, start + _WEIGHT * (seen - start)))
             while len(self._factors) > _REMEMBERED:
                 self._factors.popitem(last=False)

@@ -23,7 +23,7 @@ from dragoman.language.ir import (
     ToolResult,
 )
 from dragoman.language.losses import Receipt
-from dragoman.language.wire import decode
+from dragoman.language.wire import decode_exactly
 
 _MAGIC = {
     "iVBOR": "image/png",
@@ -42,7 +42,7 @@ def input_object(arguments: str, kind: ToolKind = "function") -> dict[str, Json]
     if not arguments.strip():
         return {}
     try:
-        value = decode(arguments)
+        value = decode_exactly(arguments)
     except (ValueError, RecursionError):
         return {"raw": arguments}
     if isinstance(value, dict):

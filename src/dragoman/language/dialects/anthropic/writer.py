@@ -8,6 +8,7 @@ module must not know who answered.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from dragoman.language import streams
 from dragoman.language.dialects.anthropic.answers import (
@@ -41,6 +42,11 @@ from dragoman.language.wire import encode
 
 _PING = frame("ping", {"type": "ping"})
 _STOP = frame("message_stop", {"type": "message_stop"})
+_NOTHING = frame(
+    "content_block_start",
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+) + frame("content_block_stop", {"type": "content_block_stop", "index": 0})
+"""What an answer without any content holds, streamed as whole."""
 _DELTA = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"%s","%s":'
 _FIELDS = {"text": (b"text_delta", b"text"), "thinking": (b"thinking_delta", b"thinking")}
 _FIELDS |= {"call": (b"input_json_delta", b"partial_json")}
@@ -85,6 +91,9 @@ class _Lane:
 class StreamWriter(streams.StreamWriter):
     """Writes a Messages stream; see ``dragoman.language.streams``."""
 
+    # Claude Code asks again after an error, but not once a block of the broken answer was complete.
+    ends_broken_parts: ClassVar[bool] = False
+
     def __init__(self, asked: Asked) -> None:
         super().__init__(asked)
         self._held: Started | None = None
@@ -93,6 +102,7 @@ class StreamWriter(streams.StreamWriter):
         self._queue: list[_Lane] = []
         self._open: _Lane | None = None
         self._blocks = 0
+        self._native = False
         self._has_call = False
         self._current = -1
         self._prefix = b""
@@ -112,7 +122,8 @@ class StreamWriter(streams.StreamWriter):
             case Started():
                 # Our own reader reports usage right behind the start, and message_start must hold it (U05).
                 self._held = event
-                return b"" if NAME in event.extras else self._begin()
+                self._native = NAME in event.extras
+                return b"" if self._native else self._begin()
             case PartDelta():
                 return self._grow(event)
             case PartStarted():
@@ -150,6 +161,8 @@ class StreamWriter(streams.StreamWriter):
         out = b""
         if self._open is not None:
             out = self._close() + self._advance()
+        if not self._blocks and not self._native:
+            out += _NOTHING  # without a block some clients ask again
         delta = write_finish(event.finishes[0], has_call=self._has_call, receipt=self.asked.receipt)
         payload: Fields = {"type": "message_delta", "delta": delta, "usage": self._final_usage()}
         inside = form(event.extras, "~delta") or ()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dragoman.language.dialects.gemini.spelling import NAME, extras, ours, wire_fields
 from dragoman.language.ir import Json, Media, MediaKind, Opaque, Part, Reasoning, Refusal, Text, ToolCall
-from dragoman.language.wire import decode, encode
+from dragoman.language.wire import decode_exactly, encode
 
 DATA_FIELDS = frozenset(
     """text inlineData fileData functionCall functionResponse executableCode codeExecutionResult toolCall
@@ -174,7 +174,7 @@ def arguments_object(arguments: str) -> dict[str, Json]:
     if not arguments.strip():
         return {}
     try:
-        value = decode(arguments)
+        value = decode_exactly(arguments)
     except ValueError:
         return {"raw": arguments}
     if value is None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from dragoman.language.dialects.gemini.spelling import NAME, ours
 from dragoman.language.envelope import seal, unseal
 from dragoman.language.ir import Extras, Json, Message, Part, Reasoning
+from dragoman.language.issuers import ISSUER
 
 _LABEL = "~thoughts"
 
@@ -21,7 +22,7 @@ def foreign_extras(part: Reasoning) -> Extras:
     return {
         owner: fields
         for owner, fields in part.extras.items()
-        if owner != NAME and any(not key.startswith("~") for key in fields)
+        if owner == ISSUER or (owner != NAME and any(not key.startswith("~") for key in fields))
     }
 
 

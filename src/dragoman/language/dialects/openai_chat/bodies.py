@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dragoman.language.dialects.openai_chat.fields import ERROR_MARK, NAME, Fields, own, plain
 from dragoman.language.dialects.openai_chat.parts import write_part
 from dragoman.language.dialects.openai_chat.settings import write_output, write_sampling, write_thinking
-from dragoman.language.dialects.openai_chat.thoughts import SEALED, write_thought
+from dragoman.language.dialects.openai_chat.thoughts import FIELDS, SEALED, write_thought
 from dragoman.language.dialects.openai_chat.tools import function_fields, write_call, write_choice, write_tools
 from dragoman.language.ir import Json, Message, Part, Reasoning, Refusal, Request, Text, Tool, ToolCall, ToolResult
 from dragoman.language.losses import Receipt
@@ -22,6 +22,9 @@ from dragoman.language.profiles import Profile
 
 NO_CONTENT = "No content provided"
 """Text of an empty tool result: several providers refuse an empty one."""
+
+UNKNOWN_THOUGHT = " "
+"""The thought of a call that somebody else made, for targets that refuse a call without one, or with an empty one."""
 
 
 def write_request(request: Request, profile: Profile, receipt: Receipt) -> dict[str, Json]:
@@ -55,7 +58,7 @@ def _write_tooling(request: Request, profile: Profile, form: Fields) -> Fields:
         return {"tools": []} if "~tools" in form and request.dialect == NAME else {}
     written: Fields = {"tools": tools}
     if request.tool_choice is not None:
-        written["tool_choice"] = write_choice(request.tool_choice, request.tools)
+        written["tool_choice"] = write_choice(request.tool_choice, request.tools, profile.any_choice)
     if request.parallel_tools is not None:
         written["parallel_tool_calls"] = request.parallel_tools
     return written
@@ -76,6 +79,9 @@ class _Spelling:
         self._request = request
         self._profile = profile
         self._native = request.dialect == NAME
+        setting = request.reasoning
+        told = profile.echoes_thoughts and profile.reasoning_field in FIELDS
+        self._echoes = told and (setting is None or setting.mode != "off")
 
     def messages(self) -> list[Json]:
         """All messages; those of other dialects are joined where Chat has one turn for them."""
@@ -90,6 +96,8 @@ class _Spelling:
         if message.role == "assistant":
             return [self._assistant(message)]
         content = self._content(message.parts, message, "\n\n" if message.role == "system" else "\n")
+        if message.role == "system" and not self._native and not content.get("content"):
+            return []  # an empty instruction tells nothing, and some refuse it
         role = self._system_role(message) if message.role == "system" else message.role
         return [{"role": role, **content, **plain(message.extras)}]
 
@@ -111,7 +119,9 @@ class _Spelling:
         if blocks:
             texts = [block.get("text") for block in blocks if block.get("type") == "text"]
             listed = form.get("~content") == "list" or len(texts) != len(blocks)
-            if listed or any("cache_control" in block for block in blocks):
+            # Hints move from turn to turn, and what is joined must not depend on where they are (T14).
+            apart = len(blocks) > 1 and (self._hints() or self._profile.cache_breakpoints)
+            if listed or apart or any(_marks_cache(block) for block in blocks):
                 return {"content": blocks}
             return {"content": glue.join(str(text) for text in texts)}
         if "~blank" in form:
@@ -141,6 +151,8 @@ class _Spelling:
         if calls:
             custom = self._profile.custom_tools or self._native
             written["tool_calls"] = [self._call(call, custom) for call in calls]
+            if self._echoes and not any(name in written or name in own(message.extras) for name in FIELDS):
+                written[self._profile.reasoning_field] = UNKNOWN_THOUGHT
         return {**plain(message.extras), **written}
 
     def _as_text(self, part: Part) -> Part:
@@ -157,6 +169,9 @@ class _Spelling:
         """Give the thought back in the field where it belongs; several thoughts of one turn are joined."""
         field = self._profile.reasoning_field
         if not self._native and not field:
+            return
+        if field == "think_tags" and not self._native:
+            written["content"] = _tagged(thought.text, written.get("content"))
             return
         fields = write_thought(thought)
         details = [entry for entry in fields.pop("reasoning_details", []) if entry.get("format") != SEALED]
@@ -182,11 +197,23 @@ class _Spelling:
         return {"role": "tool", "tool_call_id": result.call_id, **written, **named, **plain(result.extras)}
 
 
+def _marks_cache(block: Fields) -> bool:
+    return "cache_control" in block or "prompt_cache_breakpoint" in block
+
+
 def _beside(part: Part) -> bool:
     """Whether the part stands in a field of its own rather than in ``content``."""
     if isinstance(part, Reasoning):
         return own(part.extras).get("~part") != "thinking"
     return isinstance(part, Refusal) and own(part.extras).get("~field") is True
+
+
+def _tagged(thought: str, content: Json) -> Json:
+    """The content behind its thought in tags, which some templates read from there alone (T12)."""
+    if not thought:
+        return content
+    tagged = f"<think>\n{thought}\n</think>\n"
+    return [{"type": "text", "text": tagged}, *content] if isinstance(content, list) else tagged + (content or "")
 
 
 def _respelt(field: str, text: str, index: int) -> Fields:

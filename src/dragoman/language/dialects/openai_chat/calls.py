@@ -85,6 +85,21 @@ class Calls:
         call.name = call.name or name
         self._grow(call, text)
 
+    def add_piece(self, item: Fields) -> bool:
+        """The short way of nearly every entry: more arguments of a call that has left. False when it is not that."""
+        function, index = item["function"], item["index"]
+        text = function["arguments"]
+        if type(index) is not int or type(text) is not str or text[:1] in ("", "{") or function.get("name"):
+            return False
+        call = self._by_index[index]
+        if not call.started or call.ended or call.kind != "function" or item.get("type", "function") != "function":
+            return False
+        if item.get("id") not in (None, "", call.id):
+            return False
+        call.pieces.append(text)
+        self._parts.grow(self._key(call), text)
+        return True
+
     def add_legacy(self, function: Fields) -> None:
         """Take a piece of ``function_call``, which has no id and of which there is one."""
         name, text = said(function.get("name")), words_of(function.get("arguments"))

@@ -11,6 +11,7 @@ from typing import Any
 
 from dragoman.language.failures import Refused
 from dragoman.language.ir import Extras, Json
+from dragoman.language.issuers import ISSUER
 
 NAME = "openai_chat"
 
@@ -61,6 +62,8 @@ def strangers(extras: Extras) -> Extras:
     for owner, fields in extras.items():
         if owner != NAME and (meant := {key: value for key, value in fields.items() if key[:1] != "~"}):
             kept[owner] = meant
+    if kept and ISSUER in extras:
+        kept[ISSUER] = extras[ISSUER]
     return kept
 
 

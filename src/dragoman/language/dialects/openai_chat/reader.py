@@ -90,6 +90,7 @@ class StreamReader(BaseReader):
         self._choices: dict[int, _Choice] = {}
         self._fast = -1
         self._fast_key = "content"
+        self._fast_calls: Calls | None = None
         self._id = ""
         self._model = ""
         self._envelope: Fields = {}
@@ -109,7 +110,7 @@ class StreamReader(BaseReader):
         self._chunk(name, payload)
 
     def _hasty(self, payload: Fields) -> bool:
-        """The short way of nearly every chunk: one more piece of the open part of the only answer."""
+        """The short way of nearly every chunk: one more piece of the open part, or of a call, of the only answer."""
         choices = payload.get("choices")
         if not choices or len(choices) != 1 or payload.get("usage") or "error" in payload:
             return False
@@ -117,9 +118,13 @@ class StreamReader(BaseReader):
         delta = choice.get("delta")
         if not delta or choice.get("finish_reason") or choice.get("logprobs") or choice.get("index"):
             return False
-        text = delta.get(self._fast_key)
-        if text and type(text) is str and (len(delta) == 1 or _only(self._fast_key, delta)):
-            self._out.append(PartDelta(self._fast, text))
+        found = delta.get(self._fast_key)
+        if not found or (len(delta) != 1 and not _only(self._fast_key, delta)):
+            return False
+        if self._fast_calls is not None:
+            return type(found) is list and len(found) == 1 and self._fast_calls.add_piece(found[0])
+        if type(found) is str:
+            self._out.append(PartDelta(self._fast, found))
             return True
         return False
 
@@ -221,6 +226,9 @@ class StreamReader(BaseReader):
             for item in calls:
                 if isinstance(item, dict):
                     state.calls.add(item)
+            if state.calls.started:
+                self._hasten(state, 0, "tool_calls")
+                self._fast_calls = state.calls
         if isinstance(function := delta.get("function_call"), dict):
             state.calls.add_legacy(function)
         for key, value in delta.items():
@@ -310,7 +318,7 @@ class StreamReader(BaseReader):
     def _hasten(self, state: _Choice, index: int, field: str) -> None:
         """Let the pieces of the open part take the short way, while they come in one field of the only answer."""
         lone = len(self._choices) == 1 and state.number == 0 and state.tags is None
-        self._fast, self._fast_key = index if lone else -1, field
+        self._fast, self._fast_key, self._fast_calls = index if lone else -1, field, None
 
     def _end_open(self, state: _Choice) -> None:
         kind, state.open = state.open, ""

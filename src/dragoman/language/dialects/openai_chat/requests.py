@@ -44,7 +44,8 @@ def read_request(body: dict[str, Json], *, model: str | None = None, stream: boo
     keeps its name in ``Request.dialect``; the caller still answers in Chat, as the path demands.
     """
     fields = dict(body)
-    if fields.get("messages") is None and "input" in fields:
+    if not fields.get("messages") and "input" in fields:
+        fields.pop("messages", None)
         return _read_responses_shape(fields, model, stream)
     messages = fields.pop("messages", None)
     if messages is None:

@@ -114,7 +114,7 @@ def write_thinking(setting: ReasoningSetting | None, profile: Profile) -> Fields
     if "~wire" in own(setting.extras):
         return dict(own(setting.extras)["~wire"])
     if profile.reasoning == "effort":
-        return {"reasoning_effort": setting.effort} if setting.effort else {}
+        return _write_effort(setting, profile)
     if profile.reasoning == "thinking_switch":
         return _write_switch(setting, profile)
     if profile.reasoning in ("budget", "adaptive"):
@@ -122,12 +122,26 @@ def write_thinking(setting: ReasoningSetting | None, profile: Profile) -> Fields
     return {}
 
 
+def _write_effort(setting: ReasoningSetting, profile: Profile) -> Fields:
+    if profile.effort_field == "reasoning_effort":
+        return {"reasoning_effort": setting.effort} if setting.effort else {}
+    if setting.effort:
+        return {"reasoning": {"effort": setting.effort}}
+    return {} if setting.mode is None else {"reasoning": {"enabled": setting.mode != "off"}}
+
+
 def _write_switch(setting: ReasoningSetting, profile: Profile) -> Fields:
     written: Fields = {}
     if setting.mode is not None:
         on = setting.mode != "off"
         name = profile.thinking_switch
-        written[name] = on if name == "enable_thinking" else {"type": "enabled" if on else "disabled"}
+        spellings: dict[str, Json] = {
+            "thinking": {"type": "enabled" if on else "disabled"},
+            "enable_thinking": on,
+            "reasoning": {"enabled": on},
+            "chat_template_kwargs": {"enable_thinking": on, "thinking": on},  # templates know one or the other
+        }
+        written[name] = spellings[name]
         if on and setting.budget and name == "enable_thinking":
             written["thinking_budget"] = setting.budget
     if setting.effort and setting.effort in profile.efforts:

@@ -173,8 +173,8 @@ def _read_subset(fields: Fields, path: str) -> ToolChoice:
     return ToolChoice("subset", names, fields.get("mode") == "required", packed({"~tools": tools}))
 
 
-def write_choice(choice: ToolChoice, tools: Sequence[Tool | Opaque]) -> Json:
-    """The tool choice in Chat's nested spelling."""
+def write_choice(choice: ToolChoice, tools: Sequence[Tool | Opaque], any_word: str = "required") -> Json:
+    """The tool choice in Chat's nested spelling; ``any_word`` is the target's for "call some tool"."""
     kept = own(choice.extras)
     if "~choice" in kept:
         return kept["~choice"]
@@ -186,7 +186,7 @@ def write_choice(choice: ToolChoice, tools: Sequence[Tool | Opaque]) -> Json:
         return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": entries}}
     if choice.mode == "named":
         return _named(choice.names[0], tools, kept.get("~custom") is True)
-    return {"auto": "auto", "none": "none", "any": kept.get("~word", "required")}[choice.mode]
+    return {"auto": "auto", "none": "none", "any": kept.get("~word", any_word)}[choice.mode]
 
 
 def _named(name: str, tools: Sequence[Tool | Opaque], custom: bool = False) -> Fields:

@@ -57,6 +57,7 @@ class StreamWriter(BaseWriter):
         super().__init__(asked)
         options = own(asked.request.extras).get("stream_options")
         self._usage_asked = isinstance(options, dict) and options.get("include_usage") is True
+        self._null_usage = self._usage_asked and "~no_null_usage" not in own(asked.request.extras)
         self._legacy = wants_legacy(asked)
         self._custom = declared_custom(asked.request)
         self._native = False
@@ -117,7 +118,7 @@ class StreamWriter(BaseWriter):
 
     def _choices(self, choices: list[Json], **envelope: Json) -> bytes:
         chunk = {**self._chunk, **envelope, "choices": choices}
-        if self._usage_asked:
+        if self._null_usage:
             chunk.setdefault("usage", None)
         return data_frame(chunk)
 

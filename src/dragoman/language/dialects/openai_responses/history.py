@@ -8,11 +8,13 @@ Wire: https://platform.openai.com/docs/api-reference/responses/create#responses-
 
 from __future__ import annotations
 
+from dragoman.language.dialects.openai_responses.compaction import read_summary
 from dragoman.language.dialects.openai_responses.content import read_part, write_part
 from dragoman.language.dialects.openai_responses.fields import (
     NAME,
     Object,
     expect,
+    is_made,
     is_own,
     nulls,
     own,
@@ -55,6 +57,8 @@ def read_input(items: list[Json]) -> tuple[list[Message], list[Tool | Opaque]]:
         elif kind == "additional_tools":
             tools += read_tools(item.get("tools"), f"{path}.tools", {"~additional": True})
             messages.append(Message("system", [Opaque(NAME, item)]))
+        elif kind == "compaction" and (summary := read_summary(item)):
+            messages.append(Message("user", [Text(summary)]))
         elif kind in _OF_USERS:
             messages.append(Message("user", [Opaque(NAME, item)]))
         else:
@@ -145,7 +149,20 @@ def write_input(messages: list[Message], receipt: Receipt) -> list[Object]:
             items += _write_parts(message, f"messages[{number}]", receipt)
         else:
             items += _write_message(message, message.parts, f"messages[{number}]", receipt)
-    return items
+    return _without_made_ids(items, receipt)
+
+
+def _without_made_ids(items: list[Object], receipt: Receipt) -> list[Object]:
+    """The items without ids that this dialect made: no provider has stored anything under them."""
+    kept: list[Object] = []
+    for number, item in enumerate(items):
+        if not is_made(item.get("id")):
+            kept.append(item)
+        elif item.get("type", "message") in ("message", *CALLS, *OUTPUTS):
+            kept.append({name: value for name, value in item.items() if name != "id"})
+        else:
+            receipt.note(f"input[{number}]", "dropped", f"no provider knows this {item['type']}")
+    return kept
 
 
 def _is_item(part: Part) -> bool:
@@ -170,7 +187,7 @@ def _write_parts(message: Message, path: str, receipt: Receipt) -> list[Object]:
 
 
 def _together(role: Role, part: Part) -> bool:
-    return role != "assistant" or continues(part)
+    return role != "assistant" or continues(part) or (isinstance(part, Text) and not is_own(part.extras))
 
 
 def _write_item(part: Part, path: str, receipt: Receipt) -> Object | None:

@@ -35,6 +35,9 @@ OUTPUTS = {"function_call_output": "function", "custom_tool_call_output": "custo
 SEAM = "\n\n"
 """Between the summary parts of one thought."""
 
+NO_CONTENT = "No content provided"
+"""The output of a tool that said nothing, as on Chat."""
+
 
 def read_item(item: Object) -> list[Part]:
     """Read one assistant-side item. Never raises: what is malformed is read as far as it goes."""
@@ -194,7 +197,10 @@ def read_call(item: Object) -> ToolCall:
     """A function call or a custom tool call. Its ``status`` is kept in the open only when it was cut (S15)."""
     fields, form = split_nulls(item)
     kind = CALLS[fields.pop("type")]
-    payload = fields.pop("input" if kind == "custom" else "arguments", "")
+    name = "input" if kind == "custom" else "arguments"
+    payload = fields.pop(name, "")
+    if name in nulls(form):
+        form["~nulls"] = [missing for missing in form["~nulls"] if missing != name]  # no arguments are {} (S09)
     if fields.get("status") != "incomplete":
         form |= {"~item": taken(fields, "id", "status")}
     else:
@@ -280,7 +286,9 @@ def write_output(part: ToolResult) -> Object:
         written = [write_part(one, "input_text") for one in content]
         item["output"] = [one for one in written if one is not None]
     else:
-        item["output"] = SEAM.join(one.text for one in content if isinstance(one, Text))
+        item["output"] = "\n".join(one.text for one in content if isinstance(one, Text))
+        if not item["output"] and NAME not in part.extras:
+            item["output"] = NO_CONTENT
     return {**item, **nulls(fields), **plain(part.extras)}
 
 
