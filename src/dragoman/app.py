@@ -14,12 +14,18 @@ from collections.abc import Mapping, Sequence
 
 import uvicorn
 
+from dragoman import __version__
 from dragoman.observe.logs import get_logger
 from dragoman.relay.answering import Memory
+from dragoman.relay.compacting import CompactionRelay, ResponsesRelay
+from dragoman.relay.cursor import CursorRelay
+from dragoman.relay.health import Health, Spot
+from dragoman.relay.house import House
 from dragoman.relay.metering import Sink, log_record
 from dragoman.relay.model_names import ModelNames
 from dragoman.relay.outgoing import Options
-from dragoman.relay.relay import House, Relay
+from dragoman.relay.relay import Relay
+from dragoman.relay.routing import Routing
 from dragoman.relay.streaming import Patience
 from dragoman.settings import Settings
 from dragoman.upstream.client import UpstreamClient
@@ -29,11 +35,11 @@ from dragoman.upstream.sim import sim_app
 from dragoman.web.asgi import Gateway
 from dragoman.web.credentials import gate_of
 from dragoman.web.information import Information
-from dragoman.web.models import Catalog, Model
+from dragoman.web.listing import Listed, cursor_names
+from dragoman.web.models import Catalog
+from dragoman.web.surfaces import COMPACTION, CURSOR, RESPONDING
 
 _log = get_logger("app")
-_SIZES = {"sonnet": "claude-sonnet-4-5", "opus": "claude-opus-4-1", "haiku": "claude-haiku-4-5"}
-"""Full names for the three words: some clients list only names that begin with ``claude``."""
 
 
 def build(settings: Settings, *, sinks: Sequence[Sink] = (log_record,), patience: Patience | None = None) -> Gateway:
@@ -46,22 +52,37 @@ def build(settings: Settings, *, sinks: Sequence[Sink] = (log_record,), patience
         resolver=resolver,
         providers=providers,
         upstream=upstream,
+        routing=routing_for(settings, providers),
         memory=memory,
-        options=Options(settings.max_output_tokens, settings.reasoning, settings.content_filter_stop),
+        options=Options(
+            settings.max_output_tokens,
+            settings.reasoning,
+            settings.content_filter_stop,
+            settings.models.open_claude_cache,
+        ),
         patience=patience or Patience(idle=settings.timeout),
         sinks=sinks,
     )
     simulated = SimulatedServer(providers)
+    relay = Relay(house)
     return Gateway(
-        Relay(house),
+        relay,
         gate_of(settings.auth),
         Catalog(Listed(settings, resolver, ModelNames(providers, upstream)), int(time.time())),
         Information(
-            status="running" if settings.preset == "infiniproxy" else "ok",
+            name=settings.about.name,
+            version=settings.about.version or __version__,
+            status=settings.about.status,
             providers=list(providers),
             model=settings.models.default,
         ),
         memory.stored,
+        carriers={
+            CURSOR: CursorRelay(house, settings),
+            RESPONDING: ResponsesRelay(relay),
+            COMPACTION: CompactionRelay(relay),
+        },
+        cursor_names=cursor_names(settings),
         body_limit=settings.limits.body,
         cors_origins=settings.server.cors_origins,
         on_start=[simulated.start],
@@ -69,20 +90,18 @@ def build(settings: Settings, *, sinks: Sequence[Sink] = (log_record,), patience
     )
 
 
-class Listed:
-    """The names a client may ask for, in stable order: those that are mapped, else what the provider lists."""
+def routing_for(settings: Settings, providers: Mapping[str, Provider]) -> Routing:
+    """Routing over the accounts of one configuration; who rests and who is back is logged."""
+    accounts = {name: (provider.keys, provider.settings.max_parallel) for name, provider in providers.items()}
+    return Routing.of(accounts, retries=settings.retries, health=Health(changed=_tell_health))
 
-    def __init__(self, settings: Settings, resolver: Resolver, upstream: ModelNames) -> None:
-        self._upstream = upstream
-        self._provider = resolver.preferred
-        self._names = [_SIZES.get(name, name) for name in resolver.known_names() if "<" not in name]
-        if settings.simulated:
-            self._names += ["claude-simulated", "simulated"]
 
-    async def __call__(self) -> list[Model]:
-        """The list, without asking anybody where names are mapped."""
-        names = self._names or await self._upstream.of(self._provider)
-        return [Model(name, self._provider or "dragoman") for name in dict.fromkeys(names)]
+def _tell_health(spot: Spot, why: str, seconds: float) -> None:
+    place = {"provider": spot.provider, "key": spot.key, "model": spot.model or "every model"}
+    if why:
+        _log.warning("target rests", **place, why=why, seconds=round(seconds, 1))
+    else:
+        _log.info("target is back", **place)
 
 
 class SimulatedServer:

@@ -13,6 +13,7 @@ from tests.relay.rig import (
     CHAT_ASK,
     DONE,
     GEMINI_ASK,
+    RESPONSES_ASK,
     Asked,
     Wire,
     anthropic_events,
@@ -199,3 +200,29 @@ async def test_text_completions_are_refused_where_nobody_offers_them() -> None:
         assert status in (400, 404)
         assert "complet" in answer["error"]["message"]
         assert rig.provider.asked == []
+
+
+@pytest.mark.parametrize("space", [b"", b" "])
+async def test_S09_a_whole_answer_never_says_null_for_no_arguments(space: bytes) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "now", "arguments": "NULL"}}
+    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+    body = chat_body(choices=[{"index": 0, "message": message, "finish_reason": "tool_calls"}], odd={"x": 1})
+    item = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "now", "arguments": "NULL"}
+    response = {"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "gpt-x",
+                "output": [item], "odd": {"x": 1}}  # fmt: skip
+    cases: list[tuple[dict[str, Any], str, dict[str, Any], Any]] = [
+        ({}, "/v1/chat/completions", CHAT_ASK, body),
+        ({"account": {"api": "responses"}}, "/v1/responses", RESPONSES_ASK, response),
+    ]
+    for more, path, ask, answer in cases:
+        raw = json.dumps(answer, separators=(",", ":")).encode().replace(b':"NULL"', b":" + space + b"null")
+
+        async def script(asked: Asked, wire: Wire, raw: bytes = raw) -> None:
+            await wire.raw(raw, content_type="application/json")
+
+        async with running(**more) as rig:
+            rig.provider.script = script
+            status, _, got = await rig.post(path, ask)
+            assert status == 200
+            assert got["odd"] == {"x": 1}
+            assert json.dumps(got).count('"arguments": "{}"') == 1

@@ -16,13 +16,15 @@ from dragoman.language.splice import replaced_at
 from dragoman.language.streams import Asked
 from dragoman.language.wire import encode
 from dragoman.relay.calls import Call
+from dragoman.relay.issuers import Noter
 from dragoman.relay.keepsakes import Collector, Keepsakes
 from dragoman.relay.metering import Meter
 from dragoman.relay.outgoing import Options, Outgoing, Target
-from dragoman.relay.stages import Cut, ReasoningShown, Stage, each
+from dragoman.relay.rounds import PAUSING, Rounds, paused
+from dragoman.relay.stages import Cut, ReasoningShown, Stage, each, looking
 from dragoman.relay.stored_responses import StoredResponses
 from dragoman.relay.tracts import Cleaner, JsonArray, LongWay, ShortCut, Tract, Watcher
-from dragoman.relay.whole import Ways, WholeAnswer, read_whole
+from dragoman.relay.whole import Ways, WholeAnswer, read_response, read_whole, rewritten
 
 RESPONSES = "openai_responses"
 _REFUSAL = b'"stop_reason":"refusal"'
@@ -64,6 +66,9 @@ class AnswerWay:
         self._options = options
         self._folder: Folder | None = None
         self._issued_id = ""
+        self._manners = outgoing.manners
+        self._issuer = target.issuer
+        self.rounds = Rounds(DIALECTS[self.upstream_dialect].StreamReader, paused, meter.round) if self._joins else None
         self._stages = self._make_stages(outgoing)
         self._watchers = self._make_watchers()
 
@@ -86,7 +91,7 @@ class AnswerWay:
     def long_tract(self) -> Tract:
         """The way of a stream that has to be written anew, whatever form it comes in."""
         tract: Tract = LongWay(
-            DIALECTS[self.upstream_dialect].StreamReader(),
+            self.rounds or DIALECTS[self.upstream_dialect].StreamReader(),
             DIALECTS[self._call.dialect].StreamWriter(self._asked),
             self._meter,
             self._clean,
@@ -95,11 +100,12 @@ class AnswerWay:
             self._with_filter_word if self._renames_filter else None,
             self._asked.seed if self._crosses else "",
             all_deltas=self._folder is not None,
+            issuer=self._issuer if self._crosses else "",
         )
         return JsonArray(tract) if self._call.json_array else tract
 
-    def whole(self, data: bytes, headers: Mapping[str, str]) -> WholeAnswer:
-        """A whole answer. Raises AnswerFailed."""
+    def whole(self, data: bytes, headers: Mapping[str, str]) -> WholeAnswer | None:
+        """A whole answer, ``None`` while another round is to go on with it. Raises AnswerFailed."""
         seed = self._asked.seed if self._crosses else ""
         ways = Ways(
             self.upstream_dialect,
@@ -109,8 +115,15 @@ class AnswerWay:
             self._stages,
             self._watchers,
             calls_only=self._folder is None,
+            issuer=self._issuer if self._crosses else "",
         )
-        answer = read_whole(data, headers, ways, self._asked)
+        if self.rounds is None:
+            answer = read_whole(data, headers, ways, self._asked)
+        else:
+            response = self.rounds.whole(read_response(data, headers, self.upstream_dialect))
+            if response is None:
+                return None
+            answer = rewritten(response, ways, self._asked)
         if self._renames_filter and answer.response.finish.reason == "refusal":
             answer.body = replaced_at(answer.body, ("stop_reason",), encode(self._options.content_filter_stop))
         return answer
@@ -137,12 +150,18 @@ class AnswerWay:
             stages.append(Cut(StopCutter(fitted.cut_stops)))
         if self._call.dialect == "anthropic" and self._options.reasoning != "thinking":
             stages.append(ReasoningShown(as_text=self._options.reasoning == "text"))
+        if self._manners is not None:
+            stages.append(looking(self._collector().add))
+            stages += self._manners.stages()
         return stages
 
     def _make_watchers(self) -> list[Watcher]:
         watchers: list[Watcher] = []
-        if self.upstream_dialect != self._call.dialect:
-            watchers.append(Collector(self._memory.keepsakes, self._call.owner).add)
+        keepsakes, owner = self._memory.keepsakes, self._call.owner
+        watchers.append(Noter(keepsakes.issuers, owner, self.upstream_dialect, self._issuer).add)
+        crosses = self.upstream_dialect != self._call.dialect or self._target.profile.echoes_thoughts
+        if crosses and self._manners is None:
+            watchers.append(self._collector().add)
         if self._call.dialect == RESPONSES:
             if self.short:
                 watchers.append(self._note_issuer)
@@ -151,6 +170,10 @@ class AnswerWay:
                 watchers.append(self._folder.add)
         return watchers
 
+    def _collector(self) -> Collector:
+        plain = bool(self._target.profile.reasoning_field)
+        return Collector(self._memory.keepsakes, self._call.owner, self._issuer, plain=plain)
+
     def _note_issuer(self, event: object) -> None:
         if isinstance(event, Started):
             self._issued_id = event.id
@@ -158,7 +181,14 @@ class AnswerWay:
     @property
     def _crosses(self) -> bool:
         """Whether the answer changes its language on the way."""
+        if self._manners is not None:
+            return True
         return not self.short and not self.upstream_dialect == self._asked.request.dialect == self._call.dialect
+
+    @property
+    def _joins(self) -> bool:
+        """Whether a turn that the provider may pause has to reach the client in one piece (S20)."""
+        return self._crosses and self.upstream_dialect in PAUSING and self._call.dialect not in PAUSING
 
     @property
     def _renames_filter(self) -> bool:

@@ -42,6 +42,7 @@ class CompletionWay:
 
     short = True
     upstream_dialect = "openai_chat"
+    rounds = None
 
     def __init__(self, model: str, meter: Meter, clean: Cleaner, *, hide_usage: bool) -> None:
         self._model = model

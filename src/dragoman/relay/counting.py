@@ -13,7 +13,7 @@ from dragoman.language.failures import Refused
 from dragoman.language.ir import Json, Request
 from dragoman.language.losses import Receipt
 from dragoman.language.tokens import count_request
-from dragoman.language.wire import decode, encode
+from dragoman.language.wire import decode, decode_exactly, encode
 from dragoman.relay.calls import Call
 from dragoman.relay.keepsakes import Keepsakes
 from dragoman.relay.outgoing import Options, Target, compose
@@ -24,8 +24,11 @@ from dragoman.upstream.providers import Provider
 PATIENCE = 10.0
 """Seconds a provider's counter may take before the local count answers."""
 
-_COUNTED = {"anthropic": frozenset({"model", "messages", "system", "tools", "tool_choice", "thinking"})}
-"""Fields a counter takes of a body that was written for an answer."""
+_COUNTED = frozenset({"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config"})
+"""Fields that Anthropic's counter takes of a body that was written for an answer."""
+
+_REFUSED = frozenset("max_tokens stream temperature top_p top_k stop_sequences metadata service_tier".split())
+"""Fields of an answer that the counter refuses. A client's others pass: features bring new ones at any time."""
 
 _FIELDS = {"anthropic": "input_tokens", "gemini": "totalTokens"}
 
@@ -78,14 +81,16 @@ async def count_upstream(
 
 def _composed(call: Call, body: Mapping[str, Json], request: Request, target: Target) -> bytes:
     """The body the provider's counter takes."""
-    dialect = target.profile.dialect
     outgoing = compose(call, body, request, target, Receipt(), options=Options(), keepsakes=Keepsakes(), expanded=False)
-    if outgoing.short:
-        return outgoing.body
-    written = decode(outgoing.body)
-    if dialect in _COUNTED:
-        return encode({key: value for key, value in written.items() if key in _COUNTED[dialect]})
-    return encode({"generateContentRequest": {"model": f"models/{target.model}", **written}})
+    written = decode_exactly(outgoing.body)
+    if target.profile.dialect == "anthropic":
+        if outgoing.short and _REFUSED.isdisjoint(written):
+            return outgoing.body
+        kept = written.keys() - _REFUSED if outgoing.short else written.keys() & _COUNTED
+        return encode({key: value for key, value in written.items() if key in kept})
+    # Bare contents would be counted without instructions and tools.
+    name = target.model if "/" in target.model else f"models/{target.model}"
+    return encode({"generateContentRequest": {"model": name, **unwrapped(call, written)}})
 
 
 def _read(dialect: str, status: int, data: bytes) -> int | None:

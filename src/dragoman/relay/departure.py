@@ -49,13 +49,13 @@ class Departure:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over = True
-        if self._watcher is not None:
-            self._watcher.cancel()
-        if not isinstance(error, asyncio.CancelledError) or not self._gone or self._call is None:
+        self.settle()
+        # The tasks know us: a cycle would keep the whole call in memory for a while.
+        call, self._call, self._watcher = self._call, None, None
+        if not isinstance(error, asyncio.CancelledError) or not self._gone or call is None:
             return
         # A second cancellation is not ours: whoever stops the server means it.
-        if self._call.uncancel() == 0:
+        if call.uncancel() == 0:
             if self._failure is not None:
                 raise GivenUp(self._failure) from None
             raise Departed from None

@@ -12,10 +12,14 @@ import orjson
 _ENCODER_DEPTH = 254
 """orjson refuses to encode what is nested deeper."""
 
+_COUNTED = (8 * 1024, 1024 * 1024)
+"""Bytes up to which, and from which, counting brackets is cheaper than encoding: large bodies are mostly one text."""
+
 
 def deeper_than(value: Any, data: bytes, limit: int) -> bool:
     """Whether the value, decoded from ``data``, is nested deeper than ``limit`` levels."""
-    if data.count(b"[") + data.count(b"{") <= limit:
+    small, large = _COUNTED
+    if not small < len(data) < large and data.count(b"[") + data.count(b"{") <= limit:
         return False
     wrapped = value
     for _ in range(_ENCODER_DEPTH - limit):

@@ -8,14 +8,18 @@ any wire's fields: it keeps whatever extras a part has.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 
 from dragoman.language.events import Event, PartDelta, PartEnded, PartStarted
 from dragoman.language.ir import Extras, Message, Part, Reasoning, Request, ToolCall, merge_extras
+from dragoman.language.issuers import marked
 from dragoman.language.losses import Receipt
 from dragoman.language.wire import encode
+from dragoman.relay.issuers import Issuers
 from dragoman.relay.shelf import Shelf
 
 LIFE = 6 * 3600.0
@@ -27,24 +31,28 @@ MAX_ONE = 1024 * 1024
 
 @dataclass(slots=True)
 class Keepsake:
-    """Extras of one call, and the thoughts that came before it."""
+    """Extras of one call, and the thoughts that came before it. ``said`` tells the call from others of its id."""
 
     extras: Extras
     thoughts: list[Reasoning]
+    said: bytes = b""
 
 
 class Keepsakes:
-    """The store of all owners."""
+    """The store of all owners. ``issuers`` is what is known of who issued what."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._shelf: Shelf[Keepsake] = Shelf(entries=ENTRIES, size=ROOM, life=LIFE, clock=clock)
+        self.issuers = Issuers(clock)
 
     def __len__(self) -> int:
         return len(self._shelf)
 
-    def keep(self, owner: str, call_id: str, keepsake: Keepsake) -> None:
-        """Keep one, unless there is nothing in it that could be lost."""
-        if not call_id or not (_meaningful(keepsake.extras) or any(_meaningful(t.extras) for t in keepsake.thoughts)):
+    def keep(self, owner: str, call_id: str, keepsake: Keepsake, *, plain: bool = False) -> None:
+        """Keep one, unless there is nothing in it that could be lost. ``plain``: thoughts are, that nobody signed."""
+        thoughts = keepsake.thoughts
+        lost = _meaningful(keepsake.extras) or any(plain or _meaningful(thought.extras) for thought in thoughts)
+        if not call_id or not lost:
             return
         size = 200 + len(encode(keepsake.extras))
         size += sum(100 + len(thought.text) + len(encode(thought.extras)) for thought in keepsake.thoughts)
@@ -52,19 +60,30 @@ class Keepsakes:
             self._shelf.put((owner, call_id), keepsake, size)
 
     def restore(self, owner: str, request: Request, receipt: Receipt) -> None:
-        """Put back into the request's history what is kept for its calls. Changes the request."""
+        """Put back into the request's history what is kept for its calls. Changes the request's list of messages."""
+        messages = self.restored(owner, request.messages, receipt)
+        if messages is not request.messages:
+            request.messages[:] = messages
+
+    def restored(self, owner: str, messages: list[Message], receipt: Receipt) -> list[Message]:
+        """The history with what is kept for its calls; the same list when nothing is."""
         if not len(self._shelf):
-            return
-        for at, message in enumerate(request.messages):
+            return messages
+        out = messages
+        for at, message in enumerate(messages):
             if message.role == "assistant" and any(isinstance(part, ToolCall) for part in message.parts):
-                request.messages[at] = self._restored(owner, message, at, receipt)
+                whole = self._restored(owner, message, at, receipt)
+                if whole is not message:
+                    out = list(messages) if out is messages else out
+                    out[at] = whole
+        return out
 
     def _restored(self, owner: str, message: Message, at: int, receipt: Receipt) -> Message:
         parts: list[Part] = []
         changed = False
         thought = any(isinstance(part, Reasoning) for part in message.parts)
         for part in message.parts:
-            kept = self._shelf.take((owner, part.id)) if isinstance(part, ToolCall) else None
+            kept = self._kept(owner, part) if isinstance(part, ToolCall) else None
             if kept is None or not isinstance(part, ToolCall):
                 parts.append(part)
                 continue
@@ -72,12 +91,29 @@ class Keepsakes:
                 first = not any(isinstance(other, ToolCall) for other in parts)
                 # Thoughts before the first call came before the words too.
                 parts[0 if first else len(parts) : 0 if first else len(parts)] = kept.thoughts
-            parts.append(replace(part, extras=merge_extras(kept.extras, part.extras)))
-            changed = True
+                changed = True
+            extras = merge_extras(kept.extras, part.extras)
+            if extras != part.extras:
+                part, changed = replace(part, extras=extras), True
+            parts.append(part)
         if not changed:
             return message
         receipt.note(f"messages[{at}]", "restored", "what the provider had attached to its tool calls was put back")
         return replace(message, parts=parts)
+
+    def _kept(self, owner: str, call: ToolCall) -> Keepsake | None:
+        """What is kept for this very call: an id may come again in another conversation (R04)."""
+        kept = self._shelf.take((owner, call.id))
+        return kept if kept is not None and kept.said in (b"", _said(call)) else None
+
+
+def _said(call: ToolCall) -> bytes:
+    """The call's name and arguments, whatever the order and spelling a client gives them back in."""
+    try:
+        arguments = json.dumps(json.loads(call.arguments or "{}"), sort_keys=True)
+    except ValueError:
+        arguments = call.arguments
+    return blake2b(f"{call.name}\0{arguments}".encode("utf-8", "surrogatepass"), digest_size=12).digest()
 
 
 def _meaningful(extras: Extras) -> bool:
@@ -91,11 +127,16 @@ class _Open:
 
 
 class Collector:
-    """Watches the events of one answer and keeps what its calls will need."""
+    """Watches the events of one answer and keeps what its calls will need.
 
-    def __init__(self, keepsakes: Keepsakes, owner: str) -> None:
+    ``issuer`` is written on what is kept; ``plain``: the provider wants thoughts back that nobody signed (T12).
+    """
+
+    def __init__(self, keepsakes: Keepsakes, owner: str, issuer: str = "", *, plain: bool = False) -> None:
         self._keepsakes = keepsakes
         self._owner = owner
+        self._issuer = issuer
+        self._plain = plain
         self._open: dict[int, _Open] = {}
         self._thoughts: list[Reasoning] = []
 
@@ -112,8 +153,14 @@ class Collector:
 
     def _ended(self, opened: _Open, extras: Extras) -> None:
         whole = merge_extras(opened.part.extras, extras)
+        pieces = "".join(opened.pieces)
         if isinstance(opened.part, Reasoning):
-            self._thoughts.append(replace(opened.part, text=opened.part.text + "".join(opened.pieces), extras=whole))
+            text = opened.part.text + pieces
+            self._thoughts.append(replace(opened.part, text=text, extras=marked(whole, self._issuer)))
             return
-        self._keepsakes.keep(self._owner, opened.part.id, Keepsake(whole, self._thoughts))
+        call = replace(opened.part, arguments=opened.part.arguments + pieces)
+        if _meaningful(whole):
+            whole = marked(whole, self._issuer)
+        keepsake = Keepsake(whole, self._thoughts, _said(call))
+        self._keepsakes.keep(self._owner, call.id, keepsake, plain=self._plain and bool(self._thoughts))
         self._thoughts = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Any, Literal
 
 from dragoman.language.events import (
@@ -21,9 +22,10 @@ from dragoman.language.events import (
     UsageReported,
 )
 from dragoman.language.failures import Failure
-from dragoman.language.ir import Json, Reasoning, Refusal, Response, Text, ToolCall, Usage
+from dragoman.language.ir import Json, Reasoning, Refusal, Request, Response, Text, ToolCall, Usage
 from dragoman.language.losses import Receipt
-from dragoman.observe.logs import get_logger
+from dragoman.observe.logs import log_plain
+from dragoman.relay.estimates import Estimates
 
 BYTES_PER_TOKEN = 4
 """A rough measure that needs no tokeniser on the hot path; JSON syntax outweighs dense scripts."""
@@ -32,8 +34,31 @@ Outcome = Literal["answered", "failed", "refused", "left"]
 
 
 @dataclass(slots=True)
+class Attempt:
+    """A target that failed before the client was given anything: which, with which key, how, after how many seconds."""
+
+    provider: str
+    model: str
+    key: int
+    failure: Failure
+    seconds: float
+    usage: Usage = field(default_factory=Usage)
+
+
+@dataclass(slots=True)
+class Round:
+    """One of several requests behind one answer: ``why`` another followed (empty for the last), and what it used."""
+
+    why: str
+    usage: Usage
+
+
+@dataclass(slots=True)
 class Record:
-    """What is known of one call when it is over. Times are in seconds; ``first_byte`` counts from the start."""
+    """What is known of one call when it is over. Times are in seconds; ``first_byte`` counts from the start.
+
+    ``rounds`` is empty for an answer that took its provider one request; else ``usage`` is their sum.
+    """
 
     request_id: str = ""
     surface: str = ""
@@ -46,6 +71,7 @@ class Record:
     short_cut: bool = False
     outcome: Outcome = "answered"
     status: int = 0
+    upstream_url: str = ""
     upstream_status: int = 0
     upstream_request_id: str = ""
     failure: Failure | None = None
@@ -54,6 +80,8 @@ class Record:
     seconds: float = 0.0
     first_byte: float | None = None
     receipt: Receipt = field(default_factory=Receipt)
+    failed_attempts: list[Attempt] = field(default_factory=list)
+    rounds: list[Round] = field(default_factory=list)
 
 
 Sink = Callable[[Record], None]
@@ -71,15 +99,39 @@ class Meter:
     ``characters`` of the answer may be added to directly: for a delta there is nothing else to do.
     """
 
-    __slots__ = ("_began", "_clock", "_ended", "_request_size", "characters", "record")
+    __slots__ = ("_aim", "_began", "_clock", "_ended", "_estimates", "_request_size", "characters", "record")
 
-    def __init__(self, record: Record, request_size: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        record: Record,
+        request_size: int,
+        clock: Callable[[], float] = time.monotonic,
+        estimates: Estimates | None = None,
+    ) -> None:
         self.record = record
+        self._estimates = estimates
+        self._aim: tuple[str, Request] | None = None
         self._clock = clock
         self._began = clock()
         self.characters = 0
         self._ended = False
         self._request_size = request_size
+
+    def aim(self, model: str, request: Request) -> None:
+        """The request goes to the model: what is reported for it is learnt from."""
+        self._aim = (model, request)
+
+    def again(self) -> None:
+        """A target is tried: nothing that an earlier one said counts for it."""
+        record = self.record
+        if record.failed_attempts:
+            record.failed_attempts[-1].usage = record.usage
+        record.usage, record.rounds = Usage(), []
+        record.receipt = Receipt()
+        record.outcome, record.failure, record.finish = "answered", None, ""
+        record.upstream_status, record.upstream_request_id = 0, ""
+        self.characters = 0
+        self._ended = False
 
     def add(self, event: Event) -> None:
         """Take one event."""
@@ -96,6 +148,12 @@ class Meter:
             self._ended = True
         elif isinstance(event, Failed):
             self.failed(event.failure)
+
+    def round(self, why: str, usage: Usage) -> None:
+        """One of several rounds is over, see ``Round``."""
+        rounds = self.record.rounds
+        rounds.append(Round(why, usage))
+        self.record.usage = reduce(Usage.plus, (one.usage for one in rounds))
 
     def whole(self, response: Response) -> None:
         """Take a whole answer."""
@@ -125,19 +183,25 @@ class Meter:
             self.record.outcome = "failed" if self.record.provider else "refused"
 
     def left(self) -> None:
-        """The client hung up. One that leaves with its whole answer was answered."""
-        if not self._ended:
+        """The client hung up. One that leaves with its whole answer was answered; one may be told of a break first."""
+        told = self.record.outcome == "failed" and self.record.first_byte is not None
+        if not self._ended and not told:
             self.record.outcome = "left"
             self.record.status = 499
 
     @property
     def input_estimate(self) -> int:
         """Tokens the request probably holds."""
-        return estimated_tokens(self._request_size)
+        guess = estimated_tokens(self._request_size)
+        model = self._aim[0] if self._aim is not None else self.record.upstream_model
+        return guess if self._estimates is None else self._estimates.sized(model, guess)
 
     def close(self, sinks: Iterable[Sink]) -> None:
         """The call is over: complete the record and hand it on."""
         self.record.seconds = self._clock() - self._began
+        if self._estimates is not None and self._aim is not None and self._ended and not self.record.rounds:
+            model, request = self._aim
+            self._estimates.learn(model, request, estimated_tokens(self._request_size), self.record.usage)
         self._estimate_missing()
         for sink in sinks:
             sink(self.record)
@@ -176,25 +240,25 @@ def _completion_usage(usage: dict[str, Json]) -> Usage:
     )
 
 
-_log = get_logger("calls")
-
-
 def log_line(record: Record) -> dict[str, Any]:
     """The record as the fields of one structured log line: no words of the conversation, no credential."""
     usage = record.usage
     line: dict[str, Any] = {
         "request_id": record.request_id,
+        "user": record.owner,
         "surface": record.surface,
         "outcome": record.outcome,
         "status": record.status,
         "model": record.asked_model,
         "provider": record.provider,
         "upstream_model": record.upstream_model,
+        "upstream_url": record.upstream_url,
         "dialect": record.dialect,
         "stream": record.stream,
         "short_cut": record.short_cut or None,
         "ms": round(record.seconds * 1000, 1),
         "first_byte_ms": None if record.first_byte is None else round(record.first_byte * 1000, 1),
+        "rounds": len(record.rounds) or None,
         "finish": record.finish,
         # Names that hold "_token" would send every line through the search for credentials.
         "tokens_in": usage.input,
@@ -210,11 +274,18 @@ def log_line(record: Record) -> dict[str, Any]:
         line["upstream_status"] = record.upstream_status
     if record.upstream_request_id:
         line["upstream_request_id"] = record.upstream_request_id
+    if record.failed_attempts:
+        line["failed_attempts"] = [_attempt_line(attempt) for attempt in record.failed_attempts]
     if record.receipt.losses:
         line["receipt"] = [f"{loss.what} {loss.path}: {loss.why}" for loss in record.receipt.losses]
     return {key: value for key, value in line.items() if value not in (None, "")}
 
 
+def _attempt_line(attempt: Attempt) -> str:
+    failure = attempt.failure
+    return f"{attempt.provider}/{attempt.model} key {attempt.key}: {failure.kind} {failure.http_status}"
+
+
 def log_record(record: Record) -> None:
     """The default sink: one line per call."""
-    _log.info("call", **log_line(record))
+    log_plain("calls", "call", log_line(record))

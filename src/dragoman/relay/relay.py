@@ -2,35 +2,35 @@
 
 ::
 
-    client ─ read ─ expand ─ resolve ─ compose ─ sign, send ─┐
-                                                             provider
-    client ◄─ write ◄─ stages ◄─ read ◄──────────────────────┘
+    client ─ read ─ plan ─┬ compose ─ sign, send ─┐      for each target, until one answers
+                          └ the next target ◄─ no ┤
+                                                provider
+    client ◄─ write ◄─ stages ◄─ read ◄───────────┘
                          └ meter, keepsakes and stored responses look on
 
 ``Relay.carry`` is the whole of it; every way of failing ends in an answer in the client's dialect,
-and in one record of the call. It must not know HTTP servers, wires or credentials.
+and in one record of the call. A provider that pauses is asked to go on (``relay.rounds``). It must not
+know HTTP servers, wires or credentials.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 
 from dragoman.language.events import AnswerFailed
 from dragoman.language.failures import Failure, Refused
-from dragoman.language.ir import Json, Request
-from dragoman.language.streams import Asked
+from dragoman.language.ir import Json
 from dragoman.language.wire import encode
 from dragoman.observe.logs import get_logger
-from dragoman.relay.answering import RESPONSES, AnswerWay, Memory
+from dragoman.relay.affinity import was_compacted
 from dragoman.relay.calls import Call, Client, Headers
 from dragoman.relay.cleaning import Secrets, clean_failure, secrets_of
-from dragoman.relay.completing import CompletionWay, completion_request, compose_completion
 from dragoman.relay.counting import count_answer, count_locally, count_upstream, unwrapped
 from dragoman.relay.departure import Departed, Departure, GivenUp
+from dragoman.relay.errands import Completion, Errand, Generation, Prepared, aimed, planned
 from dragoman.relay.failing import (
     JSON_TYPE,
     Answer,
@@ -40,19 +40,23 @@ from dragoman.relay.failing import (
     read_upstream_failure,
     refused_answer,
 )
+from dragoman.relay.house import House
 from dragoman.relay.limits import limit_headers
-from dragoman.relay.metering import Meter, Record, Sink, log_record
-from dragoman.relay.outgoing import Options, Outgoing, Target, compose, read_body, read_request, unread_request
+from dragoman.relay.metering import Attempt, Meter, Record
+from dragoman.relay.outgoing import read_body, read_request
+from dragoman.relay.rounds import Rounds, continued
+from dragoman.relay.routing import Shot, Tries, busy_failure
 from dragoman.relay.stored_responses import PreviousNotFound
-from dragoman.relay.streaming import STREAM_HEADERS, EarlyFailure, Patience, Pulse, drained, pump
+from dragoman.relay.streaming import STREAM_HEADERS, EarlyFailure, Pulse, drained, pump
 from dragoman.relay.whole import is_event_stream
 from dragoman.upstream.calls import UpstreamCall, UpstreamTrouble
-from dragoman.upstream.client import UpstreamAnswer, UpstreamClient
-from dragoman.upstream.providers import Provider
-from dragoman.upstream.resolution import Resolver
+from dragoman.upstream.client import UpstreamAnswer
 
-Way = AnswerWay | CompletionWay
-Prepared = tuple[Request, Target, Outgoing, Way]
+_UNFIT = (Refused, PreviousNotFound)
+"""This target cannot take the request; another may."""
+
+_FAILED = (UpstreamRefused, EarlyFailure, AnswerFailed, UpstreamTrouble)
+"""The provider failed before the client was given anything of its answer."""
 
 ERROR_LIMIT = 1024 * 1024
 """Bytes of a provider's error answer that are read."""
@@ -61,19 +65,6 @@ WHOLE_LIMIT = 64 * 1024 * 1024
 """Bytes of a whole answer."""
 
 _log = get_logger("relay")
-
-
-@dataclass(slots=True)
-class House:
-    """What the relay works with."""
-
-    resolver: Resolver
-    providers: Mapping[str, Provider]
-    upstream: UpstreamClient
-    memory: Memory = field(default_factory=Memory)
-    options: Options = field(default_factory=Options)
-    patience: Patience = field(default_factory=Patience)
-    sinks: Sequence[Sink] = (log_record,)
 
 
 class Relay:
@@ -95,8 +86,10 @@ class Journey:
         self._call = call
         self._client = client
         self._record = Record(request_id=call.request_id, surface=call.surface, owner=call.owner, dialect=call.dialect)
-        self._meter = Meter(self._record, len(call.body))
+        self._meter = Meter(self._record, len(call.body), estimates=house.estimates)
         self._signed_call: UpstreamCall | None = None
+        self._ready: Prepared | None = None
+        self._last: Prepared | None = None
         self._pulse: Pulse | None = None
         self._upstream_headers: Mapping[str, str] = {}
 
@@ -117,123 +110,137 @@ class Journey:
             await self._answer_failure(refused.failure, refused)
         except (Refused, PreviousNotFound, AnswerFailed, EarlyFailure, GivenUp, UpstreamTrouble) as error:
             failure = error.failure() if isinstance(error, Refused) else error.failure
-            await self._fail(failure, is_ours=isinstance(error, Refused | PreviousNotFound))
+            await self._fail(failure, is_ours=isinstance(error, _UNFIT))
         except Exception as error:
             _log.error("defect", request_id=self._call.request_id, exc_info=error)
             await self._fail(Failure("server", "internal error", status=500, code="internal_error"), is_ours=True)
         finally:
             if self._pulse is not None:
                 self._pulse.stop()
+            # Both know us: a cycle would keep the whole call in memory for a while.
+            self._pulse = self._ready = self._last = None
             self._meter.close(self._house.sinks)
 
     async def _there_and_back(self, departure: Departure) -> None:
-        body = read_body(self._call.body)
-        if self._call.operation == "count_tokens":
+        call, house = self._call, self._house
+        body = read_body(call.body)
+        if call.operation == "count_tokens":
             await self._count(body)
             return
-        prepare = self._completion if self._call.operation == "complete" else self._generation
-        request, target, outgoing, way = prepare(body)
-        self._record.short_cut = outgoing.short
-        if request.stream:
-            patience = self._house.patience
-            self._pulse = Pulse(self._client, way.tract(), patience, self._stream_head, departure.give_up)
-        signed = await self._signed(target, outgoing, request)
-        async with await self._opened(signed, way) as answer:
-            if request.stream:
-                await self._stream(answer, way, departure)
-            else:
-                await self._whole(answer, way, departure)
+        kind = Completion if call.operation == "complete" else Generation
+        errand: Errand = kind(house, call, body, self._meter, self._cleaned)
+        self._record.asked_model, self._record.stream = errand.asked_model, errand.stream
+        tries = house.routing.tries(errand.plan, errand.place, fresh=was_compacted(call.headers))
+        await self._until_answered(errand, tries, departure)
 
-    # ------------------------------------------------------------ the way there
-
-    def _generation(self, given: dict[str, Json]) -> Prepared:
-        """An answer: the conversation is read, completed, aimed, and written for its target."""
-        house, call = self._house, self._call
-        body = house.memory.stored.expanded(call.owner, given) if call.dialect == RESPONSES else given
-        request, target = self._read_and_aimed(body)
-        if body is not given:
-            request.previous = given["previous_response_id"]  # the answer names it; what goes out does not
-        asked = self._make_asked(request, target)
-        outgoing = compose(
-            call, body, request, target, asked.receipt,
-            options=house.options, keepsakes=house.memory.keepsakes, expanded=body is not given,
-        )  # fmt: skip
-        way = AnswerWay(call, body, target, asked, outgoing, self._meter, self._cleaned, house.memory, house.options)
-        return request, target, outgoing, way
-
-    def _completion(self, body: dict[str, Json]) -> Prepared:
-        """A text completion: the client's own bytes, aimed."""
-        request = completion_request(body)
-        target = self._target(request)
-        outgoing = compose_completion(
-            self._call.body, body, target.model, stream=request.stream, usage=target.profile.stream_usage
-        )
-        asked = request.model or target.model
-        return (
-            request,
-            target,
-            outgoing,
-            CompletionWay(asked, self._meter, self._cleaned, hide_usage=outgoing.hide_usage),
-        )
-
-    def _read_and_aimed(self, body: dict[str, Json]) -> tuple[Request, Target]:
-        """The conversation and its target. What our reader refuses may pass to a provider of its own dialect."""
-        call = self._call
-        try:
-            request = read_request(call, body)
-        except Refused:
-            unread = unread_request(call, body)
-            target = self._target(unread, whole=False) if unread is not None else None
-            if unread is None or target is None or target.profile.dialect != call.dialect:
+    async def _until_answered(self, errand: Errand, tries: Tries, departure: Departure) -> None:
+        """Try one target after another. Raises what the last one failed with."""
+        trouble: Exception | None = None
+        while (shot := await tries.next()) is not None:
+            began = time.monotonic()
+            try:
+                await self._attempt(errand, shot, tries, departure)
+            except (*_UNFIT, *_FAILED) as error:
+                pause = self._after(error, shot, tries, time.monotonic() - began)
+                if pause is None:
+                    raise
+                trouble = error
+                await asyncio.sleep(pause)
+            except BaseException:
+                tries.left(shot)
                 raise
-            return unread, target
-        return request, self._target(request)
+            else:
+                return
+        raise trouble or GivenUp(busy_failure(errand.plan))
 
-    def _target(self, request: Request, *, whole: bool = True) -> Target:
-        """The provider, its model, and what the model accepts. ``whole``: the request was read."""
-        house, call = self._house, self._call
-        resolved = house.resolver.resolve(request.model, surface=call.dialect)
-        provider = house.providers[resolved.provider_name]
-        profile = provider.profile(
-            resolved.upstream_model, request.dialect, request if whole else None, family=resolved.family
+    def _after(self, error: Exception, shot: Shot, tries: Tries, seconds: float) -> float | None:
+        """Give a failed shot back: seconds until the next target, or None when the client is to hear of it."""
+        if not isinstance(error, _FAILED):
+            tries.refused(shot)
+            return 0.0 if tries.another else None
+        failure = self._cleaned(error.failure)
+        self._record.failed_attempts.append(
+            Attempt(shot.resolved.provider_name, shot.resolved.upstream_model, shot.key, failure, seconds)
         )
-        record = self._record
-        record.asked_model, record.provider = request.model, resolved.provider_name
-        record.upstream_model, record.stream = resolved.upstream_model, request.stream
-        if request.previous:
-            keeps = profile.dialect == "openai_responses"
-            house.memory.stored.check_issuer(call.owner, request.previous, resolved.provider_name, keeps=keeps)
-        return Target(resolved, profile)
+        return tries.failed(shot, failure, once_more=self._by_chance(shot, failure))
 
-    def _make_asked(self, request: Request, target: Target) -> Asked:
-        return Asked(
-            request=request,
-            model=request.model or target.model,
-            seed=os.urandom(12).hex(),
-            created=int(time.time()),
-            input_estimate=self._meter.input_estimate,
-            receipt=self._record.receipt,
-        )
+    def _by_chance(self, shot: Shot, failure: Failure) -> bool:
+        """Whether the same target may do better: without a parameter it refused, or simply with more luck (E08)."""
+        ready = self._ready
+        if ready is None:
+            return False
+        if failure.code in ready.target.profile.retry_once_codes:
+            return True
+        if failure.kind == "credential" and self._signed_call is not None:
+            # A token may be newer than its end; a fixed key stays what it is.
+            provider = self._house.providers[shot.resolved.provider_name]
+            return provider.credential_failed(shot.key, self._signed_call)
+        return self._house.lessons.learn(ready.target, ready.outgoing, failure)
 
-    async def _signed(self, target: Target, outgoing: Outgoing, request: Request) -> UpstreamCall:
-        provider = self._house.providers[target.resolved.provider_name]
+    async def _attempt(self, errand: Errand, shot: Shot, tries: Tries, departure: Departure) -> None:
+        """One target: there and back."""
+        self._meter.again()
+        record, resolved = self._record, shot.resolved
+        record.provider, record.upstream_model = resolved.provider_name, resolved.upstream_model
+        self._ready = None
+        self._ready = ready = errand.prepare(resolved, record.receipt)
+        self._house.lessons.apply(ready.target, ready.outgoing, record.receipt)
+        record.short_cut = ready.outgoing.short
+        if errand.stream:
+            self._listen(ready, departure)
+        signed = await self._signed(ready, shot)
+        async with await self._opened(signed, ready, self._first_byte(errand, tries)) as answer:
+            self._house.routing.health.answers(shot.spot)
+            if errand.stream:
+                first_byte = self._first_byte(errand, tries) if tries.another else None
+                await self._stream(answer, ready, shot, departure, first_byte)
+            else:
+                await self._whole(answer, ready, shot, departure)
+        if record.failure is None:
+            tries.succeeded(shot)
+        else:
+            tries.failed(shot, record.failure)
+
+    def _listen(self, ready: Prepared, departure: Departure) -> None:
+        """Keep the client company while the provider thinks."""
+        tract = ready.way.tract()
+        self._last = ready
+        if self._pulse is None:
+            patience = self._house.patience
+            self._pulse = Pulse(self._client, tract, patience, self._stream_head, departure.give_up)
+        self._pulse.tract = tract
+
+    def _first_byte(self, errand: Errand, tries: Tries) -> float:
+        """Seconds a target may be silent at first: fewer while another is left."""
+        idle = self._house.patience.idle
+        return min(errand.plan.first_byte, idle) if tries.another else idle
+
+    async def _signed(self, ready: Prepared, shot: Shot) -> UpstreamCall:
+        provider = self._house.providers[shot.resolved.provider_name]
         signed = await provider.call(
-            target.profile,
-            target.model,
-            outgoing.body,
-            stream=request.stream,
+            ready.target.profile,
+            ready.target.model,
+            ready.outgoing.body,
+            stream=ready.request.stream,
             client_headers=self._call.headers,
             operation="complete" if self._call.operation == "complete" else "generate",
-            surface=request.dialect,
+            surface=ready.request.dialect,
+            key=shot.key,
         )
+        if shot.resolved.overriding.headers:
+            signed.headers = {**signed.headers, **shot.resolved.overriding.headers}
         self._signed_call = signed
+        for path in signed.withheld:
+            self._record.receipt.note(path, "dropped", "the target does not take it")
+        # Without the query, where some keep their keys.
+        self._record.upstream_url = signed.url.partition("?")[0]
         return signed
 
-    async def _opened(self, signed: UpstreamCall, way: Way) -> UpstreamAnswer:
+    async def _opened(self, signed: UpstreamCall, ready: Prepared, first_byte: float) -> UpstreamAnswer:
         """The head of the provider's answer. Raises UpstreamRefused for an error status."""
         house = self._house
         answer = await house.upstream.open(
-            signed, connect_timeout=house.patience.connect, first_byte_timeout=house.patience.idle
+            signed, connect_timeout=house.patience.connect, first_byte_timeout=first_byte
         )
         self._record.upstream_status = answer.status
         if answer.status == 200:
@@ -244,42 +251,85 @@ class Journey:
             body = await _read_some(answer, house.patience.idle)
         self._record.upstream_request_id = headers.get("x-request-id") or headers.get("request-id", "")
         raise read_upstream_failure(
-            way.upstream_dialect, self._call.dialect, answer.status, headers, body, self._secrets()
+            ready.way.upstream_dialect, self._call.dialect, answer.status, headers, body, self._secrets()
         )
 
     # ------------------------------------------------------------ the way back
 
-    async def _stream(self, answer: UpstreamAnswer, way: Way, departure: Departure) -> None:
-        pulse = self._pulse
+    async def _stream(
+        self, answer: UpstreamAnswer, ready: Prepared, shot: Shot, departure: Departure, first_byte: float | None
+    ) -> None:
+        """Carry a stream. ``first_byte`` is how long its first piece may take when another target is left."""
+        pulse, way = self._pulse, ready.way
         assert pulse is not None
         if way.short and not is_event_stream(b"", answer.headers):
             pulse.tract = way.long_tract()
-        chunks = answer.chunks(idle_timeout=self._house.patience.idle)
-        await pump(chunks, pulse.tract, pulse, self._meter, self._client)
-        self._record.status = 200
-        departure.settle()
-        way.finished()
-        await drained(chunks)
+        async with aclosing(self._answers(answer, ready, shot)) as answers:
+            if way.rounds is None:
+                chunks = answer.chunks(idle_timeout=self._house.patience.idle, first_timeout=first_byte)
+            else:
+                chunks = self._chunks(answers, way.rounds, first_byte)
+            await pump(chunks, pulse.tract, pulse, self._meter, self._client, hold=first_byte is not None)
+            self._record.status = 200
+            departure.settle()
+            way.finished()
+            if way.rounds is None or way.rounds.ended:
+                await drained(chunks)
 
-    async def _whole(self, answer: UpstreamAnswer, way: Way, departure: Departure) -> None:
-        data = await answer.read(WHOLE_LIMIT, idle_timeout=self._house.patience.idle)
-        whole = way.whole(data, answer.headers)
+    async def _whole(self, answer: UpstreamAnswer, ready: Prepared, shot: Shot, departure: Departure) -> None:
+        async with aclosing(self._answers(answer, ready, shot)) as answers:
+            async for answer in answers:
+                data = await answer.read(WHOLE_LIMIT, idle_timeout=self._house.patience.idle)
+                whole = ready.way.whole(data, answer.headers)
+        assert whole is not None
         self._meter.whole(whole.response)
         self._meter.first_byte()
-        way.finished()
+        ready.way.finished()
         await self._send(Answer(200, [JSON_TYPE, *self._own_headers()], whole.body))
         departure.settle()
+
+    async def _answers(
+        self, answer: UpstreamAnswer, ready: Prepared, shot: Shot
+    ) -> AsyncGenerator[UpstreamAnswer, None]:
+        """The provider's answer, and those that go on with it: each is to be read before the next is asked for."""
+        yield answer
+        rounds = ready.way.rounds
+        while rounds is not None and (turn := rounds.next()) is not None:
+            ready.outgoing = continued(ready.outgoing, turn, ready.target)
+            self._house.lessons.apply(ready.target, ready.outgoing, self._record.receipt)
+            signed = await self._signed(ready, shot)
+            async with await self._opened(signed, ready, self._house.patience.idle) as further:
+                yield further
+
+    async def _chunks(
+        self, answers: AsyncIterator[UpstreamAnswer], rounds: Rounds, first_byte: float | None
+    ) -> AsyncIterator[bytes]:
+        """The bytes of all rounds. Raises UpstreamTrouble, also when a later one is refused: no other may follow."""
+        try:
+            async for answer in answers:
+                chunks = answer.chunks(idle_timeout=self._house.patience.idle, first_timeout=first_byte)
+                async for chunk in chunks:
+                    yield chunk
+                    if rounds.over:
+                        await drained(chunks)
+                        break
+                first_byte = None
+        except UpstreamRefused as refused:
+            raise UpstreamTrouble(refused.failure) from refused
 
     async def _count(self, given: dict[str, Json]) -> None:
         """How many tokens a request holds: the provider's word, or our own count."""
         call, house = self._call, self._house
         body = unwrapped(call, given)
         request = read_request(call, body)
-        target = self._target(request)
+        target = aimed(house, planned(house, call, request).candidates[0], request)
+        record = self._record
+        record.asked_model, record.provider = request.model, target.resolved.provider_name
+        record.upstream_model = target.model
         provider = house.providers[target.resolved.provider_name]
         tokens = await count_upstream(call, body, request, target, provider, house.upstream)
         if tokens is None:
-            tokens = await count_locally(request, target.model)
+            tokens = house.estimates.counted(target.model, await count_locally(request, target.model))
         await self._send(Answer(200, [JSON_TYPE, *self._own_headers()], encode(count_answer(call.dialect, tokens))))
 
     def _stream_head(self) -> Headers:
@@ -295,6 +345,8 @@ class Journey:
             ("x-dragoman-model", record.upstream_model),
             ("x-dragoman-receipt", record.receipt.header()),
         ]
+        if record.failed_attempts:
+            headers.append(("x-dragoman-attempts", str(len(record.failed_attempts) + 1)))
         return headers + limit_headers(self._upstream_headers, self._call.dialect)
 
     # ------------------------------------------------------------ failing
@@ -336,7 +388,11 @@ class Journey:
         if self._pulse is None:
             await self._client.end()
             return
-        await self._pulse.end(self._pulse.tract.fail(failure))
+        tract = self._pulse.tract
+        if tract.early_failure is not None and self._last is not None:
+            # It has told a failure, which was kept back while another target was left.
+            tract = self._last.way.tract()
+        await self._pulse.end(tract.fail(failure))
 
     async def _send(self, answer: Answer) -> None:
         self._record.status = answer.status

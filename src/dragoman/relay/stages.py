@@ -6,11 +6,11 @@ A stage takes the events of one read and returns those to write instead. It must
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from dragoman.language.events import Event, Failed, Finished, PartDelta, PartEnded, PartStarted
-from dragoman.language.ir import Finish, Reasoning, Text
+from dragoman.language.ir import Finish, Reasoning, Refusal, Text
 
 Stage = Callable[[list[Event]], list[Event]]
 
@@ -75,6 +75,76 @@ class Cut:
         self._over = True
         events: list[Event] = [*map(PartEnded, sorted(self._open)), Finished([Finish("end")] * self._choices)]
         return [passed for event in events for passed in self._cutter.pass_event(event)]
+
+
+def looking(look: Callable[[Event], None]) -> Stage:
+    """A stage that changes nothing: for who must see the events as they are before a later stage."""
+
+    def stage(events: list[Event]) -> list[Event]:
+        for event in events:
+            look(event)
+        return events
+
+    return stage
+
+
+class ThinkTags:
+    """Thoughts as text between ``<think>`` and ``</think>``, once, at the head of the answer.
+
+    Thoughts that follow each other share the pair; those that come after the first word are left out,
+    and without a word of thought there is no pair. Each of several answers has its own.
+    """
+
+    def __init__(self) -> None:
+        self._choices: dict[int, _Pair] = {}
+        self._thoughts: dict[int, int] = {}
+
+    def __call__(self, events: list[Event]) -> list[Event]:
+        out: list[Event] = []
+        for event in events:
+            if isinstance(event, PartStarted):
+                pair = self._choices.setdefault(event.choice, _Pair())
+                if isinstance(event.part, Reasoning):
+                    self._thoughts[event.index] = event.choice
+                    pair.fresh = True
+                    out += pair.said(event.index, event.choice, event.part.text)
+                else:
+                    out += pair.closed()
+                    pair.over = pair.over or isinstance(event.part, Text | Refusal)
+                    out.append(event)
+            elif isinstance(event, PartDelta | PartEnded) and event.index in self._thoughts:
+                if isinstance(event, PartDelta):
+                    choice = self._thoughts[event.index]
+                    out += self._choices[choice].said(event.index, choice, event.text)
+            else:
+                if isinstance(event, Finished | Failed):
+                    out += [one for pair in self._choices.values() for one in pair.closed()]
+                out.append(event)
+        return out
+
+
+@dataclass(slots=True)
+class _Pair:
+    """The tags of one answer. ``over``: text has begun, or the pair is closed, so no more thoughts are shown."""
+
+    index: int | None = None
+    fresh: bool = False
+    over: bool = False
+
+    def said(self, index: int, choice: int, text: str) -> list[Event]:
+        if self.over or not text:
+            return []
+        if self.index is None:
+            self.index, self.fresh = index, False
+            return [PartStarted(index, Text(""), choice), PartDelta(index, f"<think>{text}")]
+        between, self.fresh = ("\n\n" if self.fresh else ""), False
+        return [PartDelta(self.index, between + text)]
+
+    def closed(self) -> list[Event]:
+        if self.index is None or self.over:
+            return []
+        self.over = True
+        return [PartDelta(self.index, "</think>"), PartEnded(self.index)]
 
 
 class ReasoningShown:

@@ -116,12 +116,16 @@ class Pulse:
             await self.write(self.tract.ping())
 
 
-async def pump(chunks: AsyncIterator[bytes], tract: Tract, pulse: Pulse, meter: Meter, client: Client) -> None:
+async def pump(
+    chunks: AsyncIterator[bytes], tract: Tract, pulse: Pulse, meter: Meter, client: Client, *, hold: bool = False
+) -> None:
     """Carry an answer to its end, each read of the provider as one write to the client.
 
-    Raises EarlyFailure while the status is still open. A break after that is written in the stream.
+    Raises EarlyFailure while the answer can still be another's: the status is open, or ``hold`` kept
+    back what came before the first content. A break after that is written in the stream.
     """
     feed, write, now = tract.feed, client.write, pulse.now
+    held = b""
     try:
         async for chunk in chunks:
             data = feed(chunk)
@@ -129,9 +133,14 @@ async def pump(chunks: AsyncIterator[bytes], tract: Tract, pulse: Pulse, meter: 
                 pulse.lived = now()
                 meter.first_byte()
             if tract.ended or tract.early_failure is not None:
-                _check_early(tract, client)
+                _check_early(tract, client, hold)
                 if tract.ended:
-                    return await pulse.end(data)
+                    return await pulse.end(held + data)
+            if hold:
+                if not tract.said:
+                    held += data
+                    continue
+                hold, data, held = False, held + data, b""
             if not data:
                 continue
             if client.started:
@@ -143,12 +152,12 @@ async def pump(chunks: AsyncIterator[bytes], tract: Tract, pulse: Pulse, meter: 
         data = tract.close()
     except UpstreamTrouble as trouble:
         data = tract.fail(trouble.failure)
-    _check_early(tract, client)
-    return await pulse.end(data)
+    _check_early(tract, client, hold)
+    return await pulse.end(held + data)
 
 
-def _check_early(tract: Tract, client: Client) -> None:
-    if tract.early_failure is not None and not client.started:
+def _check_early(tract: Tract, client: Client, hold: bool) -> None:
+    if tract.early_failure is not None and (hold or not client.started):
         raise EarlyFailure(tract.early_failure)
 
 

@@ -12,13 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from dragoman.language.events import Event, Failed, Finished, PartDelta, PartStarted, Started
+from dragoman.language.events import Event, Failed, Finished, PartDelta, PartEnded, PartStarted, Started
 from dragoman.language.failures import Failure
-from dragoman.language.ir import Text, ToolCall
+from dragoman.language.ir import Reasoning, Text, ToolCall
+from dragoman.language.issuers import marked
 from dragoman.language.registry import DIALECTS
 from dragoman.language.sse import EventTooLarge, SseParser
-from dragoman.language.streams import Asked, StreamReader, StreamWriter
+from dragoman.language.streams import Asked, StreamWriter
 from dragoman.language.wire import decode, encode
+from dragoman.relay.error_frames import clean_frame
 from dragoman.relay.frames import ModelName, RawFrames, data_of
 from dragoman.relay.metering import Meter
 from dragoman.relay.stages import Stage, call_id
@@ -27,11 +29,12 @@ Cleaner = Callable[[Failure], Failure]
 Watcher = Callable[[Event], None]
 MODEL_PATHS: dict[str, tuple[tuple[str, ...], bool]] = {
     "anthropic": (("message", "model"), True),
-    "openai_chat": (("model",), False),
     "openai_responses": (("response", "model"), False),
     "gemini": (("modelVersion",), False),
 }
-"""Where the model's name stands in a streamed payload, and whether in one frame only."""
+"""Where the model's name stands in a streamed payload, and whether in one frame only: ``MODEL_PATH`` unless said."""
+
+MODEL_PATH: tuple[tuple[str, ...], bool] = (("model",), False)
 
 TERMINATORS = {"openai_chat": b"data: [DONE]\n\n"}
 """What a client waits for although its dialect's last event is out."""
@@ -42,13 +45,16 @@ class Tract(Protocol):
 
     ``ended``: the client has its last byte. ``early_failure``: the answer broke before any content
     was written, so that a true status can still be given; its bytes are to be thrown away.
-    ``aligned``: a ping may stand here. ``lively``: the last bytes fed said something.
+    ``said``: content of it has begun. ``aligned``: a ping may stand here. ``lively``: the last bytes
+    fed said something.
     """
 
     @property
     def ended(self) -> bool: ...
     @property
     def early_failure(self) -> Failure | None: ...
+    @property
+    def said(self) -> bool: ...
     @property
     def lively(self) -> bool: ...
     @property
@@ -59,18 +65,27 @@ class Tract(Protocol):
     def ping(self) -> bytes: ...
 
 
+class Reading(Protocol):
+    """What reads the provider's bytes: a dialect's reader, or several in a row."""
+
+    def feed(self, data: bytes) -> list[Event]: ...
+    def close(self) -> list[Event]: ...
+    def fail(self, failure: Failure) -> list[Event]: ...
+
+
 class LongWay:
     """Between two dialects, or between two wordings of one.
 
     ``ending`` has the last word on the last bytes; ``seed`` makes ids for calls that came without
-    one; without ``all_deltas`` watchers are spared the growth of texts.
+    one; without ``all_deltas`` watchers are spared the growth of texts; ``issuer`` is whose thoughts
+    these are.
     """
 
     aligned = True
 
     def __init__(
         self,
-        reader: StreamReader,
+        reader: Reading,
         writer: StreamWriter,
         meter: Meter,
         clean: Cleaner,
@@ -79,9 +94,12 @@ class LongWay:
         ending: Callable[[bytes], bytes] | None = None,
         seed: str = "",
         all_deltas: bool = True,
+        issuer: str = "",
     ) -> None:
         self._ending = ending
         self._seed = seed
+        self._issuer = issuer
+        self._thoughts: dict[int, bool] = {}
         self._all_deltas = all_deltas
         self._watched: set[int] = set()
         self._reader = reader
@@ -90,7 +108,7 @@ class LongWay:
         self._clean = clean
         self._stages = stages
         self._watchers = watchers
-        self._said = False
+        self.said = False
         self.ended = False
         self.early_failure: Failure | None = None
         self.lively = False
@@ -112,6 +130,8 @@ class LongWay:
     def _written(self, events: list[Event]) -> bytes:
         for stage in self._stages:
             events = stage(events)
+        if events and type(events[-1]) is Failed and not self._writer.ends_broken_parts:
+            events = without_endings(events)
         out: list[bytes] = []
         for event in events:
             if self.ended:
@@ -119,6 +139,8 @@ class LongWay:
             if type(event) is PartDelta:
                 self._meter.characters += len(event.text)
                 if event.index in self._watched:
+                    if event.text and event.index in self._thoughts:
+                        self._thoughts[event.index] = True
                     for watcher in self._watchers:
                         watcher(event)
             else:
@@ -131,14 +153,21 @@ class LongWay:
     def _seen(self, event: Event) -> Event:
         """Everything but a delta, which is the one thing that comes often."""
         if isinstance(event, PartStarted):
-            self._said = True
+            self.said = True
             if self._seed and isinstance(event.part, ToolCall) and not event.part.id:
                 event = replace(event, part=replace(event.part, id=call_id(self._seed, event.index)))
             if self._all_deltas or not isinstance(event.part, Text):
                 self._watched.add(event.index)
+            if self._issuer and isinstance(event.part, Reasoning):
+                self._thoughts[event.index] = bool(event.part.text or event.part.extras)
+        elif isinstance(event, PartEnded):
+            # A thought leaves with its issuer's name, for the envelope it may travel in (T02).
+            said = self._thoughts.pop(event.index, None)
+            if said or (said is not None and event.extras):
+                event = PartEnded(event.index, marked(event.extras, self._issuer))
         elif isinstance(event, Failed):
             event = Failed(self._clean(event.failure))
-            if not self._said:
+            if not self.said:
                 self.early_failure = event.failure
             self.ended = True
         elif isinstance(event, Finished):
@@ -147,6 +176,14 @@ class LongWay:
         for watcher in self._watchers:
             watcher(event)
         return event
+
+
+def without_endings(events: list[Event]) -> list[Event]:
+    """Events that end in a failure, without the ends of the parts that it broke."""
+    last = len(events) - 1
+    while last and type(events[last - 1]) is PartEnded:
+        last -= 1
+    return [*events[:last], events[-1]]
 
 
 class ShortCut:
@@ -165,7 +202,7 @@ class ShortCut:
         hide_usage: bool = False,
         watchers: Sequence[Watcher] = (),
     ) -> None:
-        path, once = MODEL_PATHS[dialect]
+        path, once = MODEL_PATHS.get(dialect, MODEL_PATH)
         self._dialect = dialect
         self._asked = asked
         self._reader = DIALECTS[dialect].StreamReader()
@@ -175,8 +212,9 @@ class ShortCut:
         self._frames = RawFrames()
         self._model = ModelName(path, asked.model, encode(asked.model), once=once)
         self._hide_usage = hide_usage
+        self._watched: set[int] = set()
         self._started: Started | None = None
-        self._said = False
+        self.said = False
         self._failed = False
         self._terminated = dialect not in TERMINATORS
         self._end = b"\n\n"
@@ -194,6 +232,9 @@ class ShortCut:
         for event in events:
             if type(event) is PartDelta:
                 self._meter.characters += len(event.text)
+                if event.index in self._watched:
+                    for watcher in self._watchers:
+                        watcher(event)
             else:
                 self._see(event)
         if not self._terminated and b"[DONE]" in chunk:
@@ -208,7 +249,7 @@ class ShortCut:
         return out
 
     def _passed(self, chunk: bytes) -> bytes:
-        if self._model.settled and not self._hide_usage and self._frames.aligned:
+        if self._model.settled and not self._hide_usage and not self._failed and self._frames.aligned:
             self._end = chunk[-2:]
             return chunk
         frames = self._frames.feed(chunk)
@@ -247,10 +288,12 @@ class ShortCut:
         if isinstance(event, Failed):
             self._failed = True
             event = Failed(self._clean(event.failure))
-            if not self._said:
+            if not self.said:
                 self.early_failure = event.failure
         elif isinstance(event, PartStarted):
-            self._said = True
+            self.said = True
+            if self._watchers and not isinstance(event.part, Text):
+                self._watched.add(event.index)
         elif isinstance(event, Started):
             self._started = event
         self._meter.add(event)
@@ -262,7 +305,7 @@ class ShortCut:
             return frame
         if self._hide_usage and b'"usage"' in frame and b'"usage":null' not in frame and _only_usage(frame):
             return b""
-        return self._model.frame(frame)
+        return self._model.frame(clean_frame(frame, self._clean) if self._failed else frame)
 
     def _broken(self, failure: Failure) -> bytes:
         """The dialect's error, where the provider's own bytes stop."""
@@ -293,7 +336,7 @@ class RawWay:
         self._hide_usage = hide_usage
         self._done = False
         self._finished = False
-        self._said = False
+        self.said = False
         self.ended = False
         self.early_failure: Failure | None = None
         self.lively = False
@@ -323,7 +366,7 @@ class RawWay:
         failure = self._clean(failure)
         self.ended = True
         self._meter.failed(failure)
-        if not self._said:
+        if not self.said:
             self.early_failure = failure
         _, body = DIALECTS["openai_chat"].write_failure(failure)
         return b"data: " + encode(body) + b"\n\n"
@@ -335,13 +378,15 @@ class RawWay:
         if b"[DONE]" in frame:
             self._done = True
             return frame
-        self._said = self._said or b'"choices"' in frame
+        self.said = self.said or b'"choices"' in frame
         if b'"finish_reason":null' not in frame and b'"finish_reason"' in frame:
             self._finished = self._finished or _finishes(frame)
         if b'"usage"' in frame and b'"usage":null' not in frame:
             self._meter.completion(decode(data_of(frame)))
             if self._hide_usage and _only_usage(frame):
                 return b""
+        if b'"error"' in frame:
+            frame = clean_frame(frame, self._clean)
         return self._model.frame(frame) if frame else frame
 
 
@@ -369,6 +414,10 @@ class JsonArray:
     @property
     def early_failure(self) -> Failure | None:
         return self._inner.early_failure
+
+    @property
+    def said(self) -> bool:
+        return self._inner.said
 
     @property
     def lively(self) -> bool:

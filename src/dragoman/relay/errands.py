@@ -1,0 +1,158 @@
+"""What a client wants, read once and written anew for each target that is tried.
+
+An errand never changes with the tries: what is written for one target leaves no trace in what is
+written for the next. It must not know connections or the order of targets.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from dragoman.language.failures import Failure, Refused
+from dragoman.language.ir import Json, Request
+from dragoman.language.losses import Receipt
+from dragoman.language.streams import Asked
+from dragoman.relay.affinity import conversation_of
+from dragoman.relay.answering import RESPONSES, AnswerWay
+from dragoman.relay.calls import Call
+from dragoman.relay.completing import CompletionWay, completion_request, compose_completion
+from dragoman.relay.hints import read_hints
+from dragoman.relay.house import House
+from dragoman.relay.metering import Meter
+from dragoman.relay.outgoing import Outgoing, Target, compose, read_request, unread_request
+from dragoman.upstream.plans import Plan, Resolved
+
+Cleaner = Callable[[Failure], Failure]
+
+
+@dataclass(slots=True)
+class Prepared:
+    """An errand written for one target, and the way its answer will take."""
+
+    request: Request
+    target: Target
+    outgoing: Outgoing
+    way: AnswerWay | CompletionWay
+
+
+class Errand(Protocol):
+    """One call's wish. ``place`` names its owner and its conversation."""
+
+    @property
+    def plan(self) -> Plan: ...
+    @property
+    def stream(self) -> bool: ...
+    @property
+    def asked_model(self) -> str: ...
+    def place(self) -> tuple[str, str]: ...
+    def prepare(self, resolved: Resolved, receipt: Receipt) -> Prepared: ...
+
+
+class Generation:
+    """An answer to a conversation."""
+
+    def __init__(self, house: House, call: Call, given: dict[str, Json], meter: Meter, clean: Cleaner) -> None:
+        self._house = house
+        self._call = call
+        self._meter = meter
+        self._clean = clean
+        self._given = given
+        self._body = house.memory.stored.expanded(call.owner, given) if call.dialect == RESPONSES else given
+        self._unread: Refused | None = None
+        self._request = self._read()
+        if self._body is not given:
+            self._request.previous = given["previous_response_id"]  # the answer names it; what goes out does not
+        self.stream = self._request.stream
+        self.asked_model = self._request.model
+        self.plan = planned(house, call, self._request)
+
+    def place(self) -> tuple[str, str]:
+        """Owner and conversation."""
+        return self._call.owner, conversation_of(self._call.headers, self._given, self._request)
+
+    def prepare(self, resolved: Resolved, receipt: Receipt) -> Prepared:
+        """Write it for a target. Raises Refused or PreviousNotFound for a target that cannot take it."""
+        house, request = self._house, self._request
+        target = aimed(house, resolved, request, whole=self._unread is None)
+        if self._unread is not None and target.profile.dialect != self._call.dialect:
+            raise self._unread
+        if request.previous and self._body is self._given:
+            keeps = target.profile.dialect == RESPONSES
+            house.memory.stored.check_issuer(self._call.owner, request.previous, resolved.provider_name, keeps=keeps)
+        self._meter.aim(target.model, request)
+        asked = Asked(
+            request=request,
+            model=request.model or target.model,
+            seed=os.urandom(12).hex(),
+            created=int(time.time()),
+            input_estimate=self._meter.input_estimate,
+            receipt=receipt,
+        )
+        outgoing = compose(
+            self._call, self._body, request, target, receipt,
+            options=house.options, keepsakes=house.memory.keepsakes, expanded=self._body is not self._given,
+        )  # fmt: skip
+        way = AnswerWay(
+            self._call, self._body, target, asked, outgoing, self._meter, self._clean, house.memory, house.options
+        )
+        return Prepared(request, target, outgoing, way)
+
+    def _read(self) -> Request:
+        """The conversation. What our reader refuses may pass to a provider of its own dialect."""
+        try:
+            return read_request(self._call, self._body)
+        except Refused as refused:
+            unread = unread_request(self._call, self._body)
+            if unread is None:
+                raise
+            self._unread = refused
+            return unread
+
+
+class Completion:
+    """A text completion: the client's own bytes, aimed."""
+
+    def __init__(self, house: House, call: Call, body: dict[str, Json], meter: Meter, clean: Cleaner) -> None:
+        self._house = house
+        self._call = call
+        self._body = body
+        self._meter = meter
+        self._clean = clean
+        self._request = completion_request(body)
+        self.stream = self._request.stream
+        self.asked_model = self._request.model
+        self.plan = planned(house, call, self._request)
+
+    def place(self) -> tuple[str, str]:
+        """Owner and conversation."""
+        return self._call.owner, conversation_of(self._call.headers, self._body, self._request)
+
+    def prepare(self, resolved: Resolved, receipt: Receipt) -> Prepared:
+        """Write it for a target."""
+        request = self._request
+        target = aimed(self._house, resolved, request)
+        outgoing = compose_completion(
+            self._call.body, self._body, target.model, stream=request.stream, usage=target.profile.stream_usage
+        )
+        asked = request.model or target.model
+        way = CompletionWay(asked, self._meter, self._clean, hide_usage=outgoing.hide_usage)
+        return Prepared(request, target, outgoing, way)
+
+
+def planned(house: House, call: Call, request: Request) -> Plan:
+    """Who may serve the request. Raises Refused for a model nobody knows."""
+    request_class = read_hints(call.headers).request_class
+    return house.resolver.plan(request.model, surface=call.dialect, request_class=request_class)
+
+
+def aimed(house: House, resolved: Resolved, request: Request, *, whole: bool = True) -> Target:
+    """The target, and what its model accepts. ``whole``: the request was read."""
+    provider = house.providers[resolved.provider_name]
+    profile = provider.profile(
+        resolved.upstream_model, request.dialect, request if whole else None, family=resolved.family
+    )
+    return Target(resolved, profile)
