@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dragoman.web.credentials import Gate, shared_token_check, shown_credentials
+from dragoman.web.credentials import ANONYMOUS, Caller, Gate, shared_token_check, shown_credentials
 from tests.relay.rig import ASK, CHAT_ASK, GEMINI_ASK, RESPONSES_ASK, chat_body, running, whole
 
 TOKEN = "inbound-token-1"
@@ -78,6 +78,82 @@ def test_odd_credentials_never_raise() -> None:
     for value in ("", "Bearer", "Bearer ", "\udce9", "é" * 10, "Bearer é"):
         assert gate.caller({"authorization": value}, b"key=%ff&key=") is None
     assert shown_credentials({}, b"alt=sse&key=a%2Fb&monkey=c") == ["a/b"]
+
+
+@pytest.mark.parametrize("required", [True, False])
+def test_C01_either_credential_is_enough_and_two_callers_are_none(required: bool) -> None:
+    bob = Caller("bob", "bob")
+    known = {"key-of-ada": Caller("ada", "ada"), "key-of-bob": bob, "old-key-of-bob": bob}
+    gate = Gate(known.get, required=required)
+    nobody = None if required else ANONYMOUS
+
+    def caller(bearer: str, key: str) -> Caller | None:
+        return gate.caller({"authorization": f"Bearer {bearer}", "x-api-key": key}, b"")
+
+    assert caller("key-of-ada", "wrong") == caller("wrong", "key-of-ada") == caller("key-of-ada", "key-of-ada")
+    assert caller("key-of-ada", "wrong") == Caller("ada", "ada")
+    assert caller("key-of-bob", "old-key-of-bob") == Caller("bob", "bob")
+    assert caller("key-of-ada", "key-of-bob") is None
+    assert caller("key-of-bob", "key-of-ada") is None
+    assert gate.caller({"x-api-key": "key-of-ada"}, b"key=key-of-bob") is None
+    assert caller("wrong", "wrong") == nobody
+
+
+@pytest.mark.parametrize("query", ["", "?beta=true", "?beta=true&x=%ff&&=", "?model=other&stream=true"])
+async def test_C01_only_the_path_is_matched(query: str) -> None:
+    async with running() as rig:
+        rig.provider.script = whole(chat_body())
+        status, _, answer = await rig.post(f"/v1/messages{query}", ASK)
+        assert (status, answer["model"], answer["type"]) == (200, ASK["model"], "message")
+        assert rig.provider.asked[0].json["model"] == ASK["model"]
+        ask = {"model": "m", "messages": ASK["messages"]}
+        status, _, got = await rig.post(f"/v1/messages/count_tokens{query}", ask)
+        assert (status, list(got)) == (200, ["input_tokens"])
+
+
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+async def test_C01_the_startup_question_is_answered_cheaply(method: str) -> None:
+    async with running(auth={"token": TOKEN}) as rig:
+        status, _, _ = await rig.get("/api/hello?from=claude-code", method)
+        assert status == 200
+        assert rig.provider.asked == []
+        assert rig.records == []
+
+
+AGENT = {
+    "x_claude_code_session_id": "session-canary",
+    "x_claude_code_agent_id": "agent-canary",
+    "x_claude_code_parent_agent_id": "parent-canary",
+    "x_claude_code_request_class": "class-canary",
+    "x_claude_code_prompt_id": "prompt-canary",
+    "x_claude_code_prev_tool_durations": "Bash=1;=;%zz=x;" * 50,
+    "x_claude_code_compaction": "%%%",
+    "x_claude_code_context_compacted": "\u00ff",
+}
+
+
+@pytest.mark.parametrize("kind", ["openai_compatible", "anthropic", "gemini"])
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/messages/count_tokens"])
+async def test_C06_C07_hints_are_no_identity_and_stay_here(kind: str, path: str) -> None:
+    async with running(kind, auth={"token": TOKEN}) as rig:
+        rig.provider.script = whole(chat_body())
+        ask = {**ASK, "model": "gemini-x"}
+        status, _, _ = await rig.post(path, ask, **AGENT)
+        assert status == 401
+        assert rig.provider.asked == []
+        await rig.post(path, ask, x_api_key=TOKEN, **AGENT)
+        for asked in rig.provider.asked:
+            sent = json.dumps(asked.headers) + asked.path + asked.body.decode()
+            assert "canary" not in sent
+            assert "claude-code" not in sent
+        assert (await rig.record()).owner == "shared"
+
+
+async def test_C07_malformed_hints_never_fail_a_request() -> None:
+    async with running() as rig:
+        rig.provider.script = whole(chat_body())
+        for hints in (AGENT, dict.fromkeys(AGENT, ""), dict.fromkeys(AGENT, "=;%" * 2000)):
+            assert (await rig.post("/v1/messages", ASK, **hints))[0] == 200
 
 
 # ---------------------------------------------------------------- bodies

@@ -6,11 +6,12 @@ stands in ``Gateway._operations``. It must not know wires, providers or translat
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 from dragoman.language.failures import Failure
 from dragoman.language.registry import DIALECTS
+from dragoman.language.splice import replaced
 from dragoman.language.wire import encode
 from dragoman.observe.logs import get_logger
 from dragoman.relay.calls import Call, Client, Operation
@@ -27,7 +28,7 @@ from dragoman.web.exchange import (
     Send,
 )
 from dragoman.web.information import Information
-from dragoman.web.models import Catalog, client_shape
+from dragoman.web.models import Catalog, client_shape, cursor_list
 from dragoman.web.surfaces import CHAT, GEMINI, Match, Surfaces, Unmatched, tidy
 
 Operate = Callable[[Exchange, Match, Caller], Awaitable[None]]
@@ -52,7 +53,7 @@ class Remembered(Protocol):
 
 
 class Gateway:
-    """The ASGI application."""
+    """The ASGI application. ``carriers`` carry the calls of surfaces by name, the relay those of all others."""
 
     def __init__(
         self,
@@ -62,6 +63,8 @@ class Gateway:
         information: Information,
         remembered: Remembered,
         *,
+        carriers: Mapping[str, Carrier] | None = None,
+        cursor_names: Sequence[str] = (),
         body_limit: int = 32 * 1024 * 1024,
         cors_origins: Sequence[str] = (),
         surfaces: Surfaces | None = None,
@@ -69,6 +72,8 @@ class Gateway:
         on_stop: Sequence[Hook] = (),
     ) -> None:
         self._relay = relay
+        self._carriers = carriers or {}
+        self._cursor_models = encode(cursor_list(cursor_names))
         self._gate = gate
         self._catalog = catalog
         self._information = information
@@ -85,12 +90,14 @@ class Gateway:
             "complete": self._generate,
             "models": self._models,
             "model": self._model,
+            "cursor_models": self._list_for_cursor,
             "stored_response": self._stored_response,
             "forget_response": self._forget_response,
             "websocket": self._websocket,
             "info": self._info,
             "health": self._health,
             "hello": self._hello,
+            "ok": self._ok,
             "nothing": self._nothing,
         }
 
@@ -147,10 +154,13 @@ class Gateway:
             failure = Failure("overloaded", "too many large requests at once", retry_after=2)
             await self._refuse(exchange, surface.dialect, failure, [("connection", "close")])
             return
-        await self._relay.carry(self._call(exchange, match, caller, body), exchange)
+        carrier = self._carriers.get(match.surface.name, self._relay)
+        await carrier.carry(self._call(exchange, match, caller, body), exchange)
 
     def _call(self, exchange: Exchange, match: Match, caller: Caller, body: bytes) -> Call:
         surface = match.surface
+        if match.value and surface.dialect != GEMINI:
+            body = with_model(body, match.value)
         operation: Operation = "generate"
         if surface.operation in ("count_tokens", "complete"):
             operation = surface.operation  # type: ignore[assignment]
@@ -174,6 +184,9 @@ class Gateway:
     async def _models(self, exchange: Exchange, match: Match, caller: Caller) -> None:
         shape = client_shape(match.surface.dialect, exchange.headers)
         await exchange.answer(200, encode(await self._catalog.listed(shape)))
+
+    async def _list_for_cursor(self, exchange: Exchange, match: Match, caller: Caller) -> None:
+        await exchange.answer(200, self._cursor_models)
 
     async def _model(self, exchange: Exchange, match: Match, caller: Caller) -> None:
         shape = client_shape(match.surface.dialect, exchange.headers)
@@ -217,6 +230,9 @@ class Gateway:
 
     async def _hello(self, exchange: Exchange, match: Match, caller: Caller) -> None:
         await exchange.answer(200, b"{}")
+
+    async def _ok(self, exchange: Exchange, match: Match, caller: Caller) -> None:
+        await exchange.answer(200, b'{"status":"ok"}')
 
     async def _nothing(self, exchange: Exchange, match: Match, caller: Caller) -> None:
         await exchange.answer(204, b"")
@@ -277,6 +293,14 @@ class Gateway:
         for hook in self._on_stop:
             await hook()
         await send({"type": "lifespan.shutdown.complete"})
+
+
+def with_model(body: bytes, model: str) -> bytes:
+    """The body with the model that the path names; one that is no JSON object as it came, for the relay to refuse."""
+    try:
+        return replaced(body, "model", encode(model))
+    except (ValueError, RecursionError):
+        return body
 
 
 def error_dialect(path: str, found: Unmatched, headers: dict[str, str]) -> str:

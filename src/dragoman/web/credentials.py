@@ -52,13 +52,11 @@ class Gate:
         self._required = required
 
     def caller(self, headers: Mapping[str, str], query: bytes) -> Caller | None:
-        """Who calls, or None when a credential is required and none that is shown is valid."""
-        shown = shown_credentials(headers, query)
-        for value in shown:
-            caller = self._check(value)
-            if caller is not None:
-                return caller
-        return None if self._required else ANONYMOUS
+        """Who calls; None when a credential is required and no valid one is shown, or when two contradict (C01)."""
+        callers = {caller for value in shown_credentials(headers, query) if (caller := self._check(value)) is not None}
+        if not callers:
+            return None if self._required else ANONYMOUS
+        return callers.pop() if len(callers) == 1 else None
 
 
 def shared_token_check(token: str | None) -> Check:

@@ -20,6 +20,7 @@ ENDPOINTS = {
     "responses": "/v1/responses",
     "gemini": "/v1beta/models/{model}:generateContent",
     "models": "/v1/models",
+    "cursor": "/cursor/chat/completions",
     "health": "/health",
 }
 

@@ -10,8 +10,8 @@ It must not know providers: names come from a source it is given.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -36,11 +36,16 @@ _WORDS = re.compile(r"[-_/]+")
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One name a client may ask for."""
+    """One name a client may ask for.
+
+    ``display_name`` is made from the id where nobody gave one. ``claude_id`` is another name of the
+    same model, for clients that list only what is called after Claude.
+    """
 
     id: str
-    owner: str = "dragoman"
     description: str = ""
+    display_name: str = ""
+    claude_id: str = ""
 
 
 Names = Callable[[], Awaitable[Sequence[Model]]]
@@ -62,7 +67,10 @@ class Catalog:
 
     async def listed(self, shape: str) -> dict[str, Any]:
         """The whole list in a dialect's shape."""
-        entries = [self._entry(model, shape) for model in await self._names()]
+        models = list(await self._names())
+        if shape == ANTHROPIC:
+            models = list(_with_claude_ids(models))
+        entries = [self._entry(model, shape) for model in models]
         if shape == ANTHROPIC:
             ends = {"first_id": entries[0]["id"], "last_id": entries[-1]["id"]} if entries else {}
             return {"data": entries, "has_more": False, "first_id": None, "last_id": None, **ends}
@@ -73,7 +81,7 @@ class Catalog:
     async def one(self, name: str, shape: str) -> dict[str, Any] | None:
         """One entry, or None."""
         models = await self._names()
-        return next((self._entry(model, shape) for model in models if model.id == name), None)
+        return next((self._entry(model, shape) for model in _with_claude_ids(models) if model.id == name), None)
 
     def _entry(self, model: Model, shape: str) -> dict[str, Any]:
         if shape == ANTHROPIC:
@@ -81,7 +89,7 @@ class Catalog:
             return {
                 "type": "model",
                 "id": model.id,
-                "display_name": display_name(model.id),
+                "display_name": model.display_name or display_name(model.id),
                 "description": model.description,
                 "created_at": moment,
             }
@@ -89,7 +97,7 @@ class Catalog:
             return {
                 "name": f"models/{model.id}",
                 "version": "1",
-                "displayName": display_name(model.id),
+                "displayName": model.display_name or display_name(model.id),
                 "description": model.description,
                 "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
             }
@@ -97,11 +105,30 @@ class Catalog:
             "id": model.id,
             "object": "model",
             "created": self._created,
-            "owned_by": model.owner,
+            "owned_by": "openai",  # whoever serves it: clients know no other word
             "permission": [_PERMISSION],
             "root": model.id,
             "parent": None,
         }
+
+
+def _with_claude_ids(models: Sequence[Model]) -> Iterator[Model]:
+    """Every model, and behind it once more under its Claude-like name where that differs."""
+    seen = {model.id for model in models}
+    for model in models:
+        yield model
+        if model.claude_id and model.claude_id not in seen:
+            seen.add(model.claude_id)
+            shown = model.display_name or display_name(model.id)
+            yield replace(model, id=model.claude_id, display_name=shown)
+
+
+def cursor_list(names: Sequence[str]) -> dict[str, Any]:
+    """The list on Cursor's own path."""
+    return {
+        "object": "list",
+        "data": [{"id": name, "object": "model", "created": 0, "owned_by": "cursor"} for name in names],
+    }
 
 
 def display_name(name: str) -> str:

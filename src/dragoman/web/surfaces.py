@@ -17,6 +17,8 @@ ANTHROPIC = "anthropic"
 CHAT = "openai_chat"
 RESPONSES = "openai_responses"
 GEMINI = "gemini"
+CURSOR, RESPONDING, COMPACTION = "cursor", "responses", "compact"
+"""Names of surfaces that have a carrier of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class Surface:
     """One client path.
 
     ``operation`` names what it does (``web.asgi`` has a table of them); ``dialect`` is what its
-    clients speak, also in errors; ``open`` surfaces ask no credential.
+    clients speak, also in errors; ``open`` surfaces ask no credential. Where a model call's pattern
+    holds a ``{model}``, the path says which model is asked for, whatever the body says.
     """
 
     method: str
@@ -35,16 +38,24 @@ class Surface:
     open: bool = False
 
 
+def _responses(root: str) -> tuple[Surface, ...]:
+    """The Responses API below a root."""
+    return (
+        Surface("POST", f"{root}/responses", RESPONDING, RESPONSES, "generate"),
+        Surface("GET", f"{root}/responses", RESPONDING, RESPONSES, "websocket", open=True),
+        Surface("POST", f"{root}/responses/compact", COMPACTION, RESPONSES, "generate"),
+        Surface("POST", f"{root}/responses/input_tokens", "input_tokens", RESPONSES, "count_tokens"),
+        Surface("GET", f"{root}/responses/{{id}}", RESPONDING, RESPONSES, "stored_response"),
+        Surface("DELETE", f"{root}/responses/{{id}}", RESPONDING, RESPONSES, "forget_response"),
+    )
+
+
 SURFACES: tuple[Surface, ...] = (
     Surface("POST", "/v1/messages", "messages", ANTHROPIC, "generate"),
     Surface("POST", "/v1/messages/count_tokens", "count_tokens", ANTHROPIC, "count_tokens"),
     Surface("POST", "/v1/chat/completions", "chat", CHAT, "generate"),
     Surface("POST", "/v1/completions", "completions", CHAT, "complete"),
-    Surface("POST", "/v1/responses", "responses", RESPONSES, "generate"),
-    Surface("GET", "/v1/responses", "responses", RESPONSES, "websocket", open=True),
-    Surface("POST", "/v1/responses/input_tokens", "input_tokens", RESPONSES, "count_tokens"),
-    Surface("GET", "/v1/responses/{id}", "responses", RESPONSES, "stored_response"),
-    Surface("DELETE", "/v1/responses/{id}", "responses", RESPONSES, "forget_response"),
+    *_responses("/v1"),
     Surface("POST", "/v1beta/models/{model}:generateContent", "gemini", GEMINI, "generate"),
     Surface("POST", "/v1beta/models/{model}:streamGenerateContent", "gemini", GEMINI, "stream"),
     Surface("POST", "/v1beta/models/{model}:countTokens", "gemini_count", GEMINI, "count_tokens"),
@@ -55,6 +66,21 @@ SURFACES: tuple[Surface, ...] = (
     Surface("GET", "/v1/models/{model}", "models", CHAT, "model"),
     Surface("GET", "/v1beta/models", "models", GEMINI, "models"),
     Surface("GET", "/v1beta/models/{model}", "models", GEMINI, "model"),
+    Surface("POST", "/cursor/v1/chat/completions", CURSOR, CHAT, "generate"),
+    Surface("POST", "/cursor/chat/completions", CURSOR, CHAT, "generate"),
+    Surface("GET", "/cursor/v1/models", "cursor_models", CHAT, "cursor_models"),
+    Surface("GET", "/cursor/models", "cursor_models", CHAT, "cursor_models"),
+    Surface("GET", "/cursor/health", "health", CHAT, "ok", open=True),
+    # As Azure's SDKs ask: by deployment, or on the v1 API. Versions in the query mean nothing here.
+    Surface("POST", "/openai/deployments/{model}/chat/completions", "azure_chat", CHAT, "generate"),
+    Surface("POST", "/openai/deployments/{model}/completions", "azure_completions", CHAT, "complete"),
+    Surface("POST", "/openai/v1/chat/completions", "azure_chat", CHAT, "generate"),
+    Surface("POST", "/openai/v1/completions", "azure_completions", CHAT, "complete"),
+    Surface("GET", "/openai/v1/models", "models", CHAT, "models"),
+    Surface("GET", "/openai/v1/models/{model}", "models", CHAT, "model"),
+    Surface("GET", "/openai/models", "models", CHAT, "models"),
+    Surface("GET", "/openai/models/{model}", "models", CHAT, "model"),
+    *(row for root in ("/openai/v1", "/openai") for row in _responses(root)),
     Surface("GET", "/", "info", CHAT, "info", open=True),
     Surface("GET", "/health", "health", CHAT, "health", open=True),
     Surface("GET", "/healthz", "healthz", CHAT, "nothing", open=True),
