@@ -1,0 +1,81 @@
+"""What is booked, as values. Money is nano-USD, times are microseconds since 1970. It must not know SQL.
+
+An attempt is one request to a provider. Its intent is durable before the request is sent; its final
+entry takes the intent's place before the client is told that its answer is complete.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Source = Literal["provider", "estimated", "recovered"]
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """On whom a call is booked, and what it belongs to. Ids are None for nobody in the store."""
+
+    user_id: int | None = None
+    key_id: int | None = None
+    group_id: int | None = None
+    session: str = ""
+    agent: str = ""
+    prompt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempted:
+    """One attempt: enough to book it if nothing more is ever heard of it."""
+
+    call_id: str
+    attempt: int
+    at: int
+    who: Who
+    request_id: str
+    surface: str
+    route: str
+    provider: str
+    asked_model: str
+    model: str
+    stream: bool
+    input_estimate: int
+    output_estimate: int
+    price: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens by kind; inputs are disjoint, output includes reasoning. None: unreported."""
+
+    input: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    output: int | None = None
+    reasoning: int | None = None
+
+    @property
+    def total(self) -> int:
+        """All of them, unreported ones as nothing."""
+        return sum(one or 0 for one in (self.input, self.cache_read, self.cache_write, self.output))
+
+
+@dataclass(frozen=True, slots=True)
+class Final:
+    """How an attempt ended. ``cost`` is None where no price is known; ``stated_cost`` is the provider's own word."""
+
+    attempted: Attempted
+    tokens: Tokens
+    source: Source
+    outcome: str
+    status: int
+    closes: bool = True
+    partial: bool = False
+    failure: str = ""
+    cost: int | None = None
+    stated_cost: int | None = None
+    milliseconds: int | None = None
+    first_byte_milliseconds: int | None = None
+    attempts: int = 1
+    receipt: list[dict[str, str]] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
