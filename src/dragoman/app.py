@@ -16,7 +16,9 @@ import uvicorn
 
 from dragoman import __version__
 from dragoman.observe.logs import get_logger
+from dragoman.relay.admission.model import Admission
 from dragoman.relay.answering import Memory
+from dragoman.relay.booking import Books
 from dragoman.relay.compacting import CompactionRelay, ResponsesRelay
 from dragoman.relay.cursor import CursorRelay
 from dragoman.relay.health import Health, Spot
@@ -32,8 +34,8 @@ from dragoman.upstream.client import UpstreamClient
 from dragoman.upstream.providers import Provider, SimProvider, make_providers
 from dragoman.upstream.resolution import Resolver
 from dragoman.upstream.sim import sim_app
-from dragoman.web.asgi import Gateway
-from dragoman.web.credentials import gate_of
+from dragoman.web.asgi import Gateway, Mount
+from dragoman.web.credentials import Gate, gate_of
 from dragoman.web.information import Information
 from dragoman.web.listing import Listed, cursor_names
 from dragoman.web.models import Catalog
@@ -42,8 +44,21 @@ from dragoman.web.surfaces import COMPACTION, CURSOR, RESPONDING
 _log = get_logger("app")
 
 
-def build(settings: Settings, *, sinks: Sequence[Sink] = (log_record,), patience: Patience | None = None) -> Gateway:
-    """The whole gateway for one configuration. Raises ConfigError."""
+def build(
+    settings: Settings,
+    *,
+    sinks: Sequence[Sink] = (log_record,),
+    patience: Patience | None = None,
+    gate: Gate | None = None,
+    mounts: Sequence[Mount] = (),
+    books: Books | None = None,
+    admission: Admission | None = None,
+) -> Gateway:
+    """The whole gateway for one configuration. Raises ConfigError.
+
+    What lasts comes from ``keeping``: the ``gate`` that replaces that of the settings, what is mounted
+    beside the surfaces, ``books`` and ``admission``. Without them nothing is remembered.
+    """
     providers = make_providers(settings)
     resolver = Resolver(settings)
     upstream = UpstreamClient()
@@ -62,12 +77,15 @@ def build(settings: Settings, *, sinks: Sequence[Sink] = (log_record,), patience
         ),
         patience=patience or Patience(idle=settings.timeout),
         sinks=sinks,
+        tell_bodies=settings.log.bodies,
+        books=books or Books(),
+        admission=admission,
     )
     simulated = SimulatedServer(providers)
     relay = Relay(house)
     return Gateway(
         relay,
-        gate_of(settings.auth),
+        gate or gate_of(settings.auth),
         Catalog(Listed(settings, resolver, ModelNames(providers, upstream)), int(time.time())),
         Information(
             name=settings.about.name,
@@ -85,6 +103,7 @@ def build(settings: Settings, *, sinks: Sequence[Sink] = (log_record,), patience
         cursor_names=cursor_names(settings),
         body_limit=settings.limits.body,
         cors_origins=settings.server.cors_origins,
+        mounts=mounts,
         on_start=[simulated.start],
         on_stop=[upstream.close, simulated.stop],
     )

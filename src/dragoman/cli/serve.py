@@ -7,7 +7,7 @@ import functools
 import gc
 import socket
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ import uvicorn
 from dragoman.cli.summary import shown_url, start_lines
 from dragoman.observe.logs import get_logger, set_up_logging
 from dragoman.settings import ConfigError, Settings, load_settings
+from dragoman.store.errors import StoreUnavailable
+from dragoman.store.migrate import SchemaTooNew
+from dragoman.store.secrets import SecretUnusable
 
 GRACE = 120
 """Seconds that open streams get after a stop was asked for."""
@@ -46,6 +49,9 @@ def run(*, config: str | None, host: str | None, port: int | None, reload: bool)
     except ConfigError as error:
         print(f"dragoman: {error}", file=sys.stderr)
         return 2
+    except (StoreUnavailable, SchemaTooNew, SecretUnusable) as error:
+        print(f"dragoman: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         return 130
     return 0
@@ -85,10 +91,15 @@ def _loop_runner() -> Run:
 
 async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
     from dragoman.app import build
+    from dragoman.keeping import keep
 
-    app = build(settings)
-    _spare_the_collector()
-    await _Server(server_config(app), settings).serve(sockets=sockets)
+    kept = await keep(settings)
+    try:
+        app = build(settings, gate=kept.gate, mounts=kept.mounts, books=kept.books, admission=kept.admission)
+        _spare_the_collector()
+        await _Server(server_config(app), settings, kept.shown_once).serve(sockets=sockets)
+    finally:
+        await kept.close()
 
 
 def _spare_the_collector() -> None:
@@ -117,9 +128,10 @@ def server_config(app: Any) -> uvicorn.Config:
 class _Server(uvicorn.Server):
     """Says where it listens as soon as it does."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+    def __init__(self, config: uvicorn.Config, settings: Settings, shown_once: Sequence[str] = ()) -> None:
         super().__init__(config)
         self._settings = settings
+        self._shown_once = shown_once
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
@@ -127,7 +139,7 @@ class _Server(uvicorn.Server):
         if not self.started or not sockets:
             return
         address, port = sockets[0].getsockname()[:2]
-        print("\n".join(start_lines(self._settings, address, port)), flush=True)
+        print("\n".join([*start_lines(self._settings, address, port), *self._shown_once]), flush=True)
         _log_start(self._settings, shown_url(address, port))
 
 

@@ -89,6 +89,10 @@ class CursorResolver(Resolver):
             )
         return plan
 
+    def every_name(self) -> list[str]:
+        """The four, too."""
+        return [*NAMES, *super().every_name()]
+
     def _own_target(self) -> Resolved:
         missing = "CURSOR_AZURE_DEPLOYMENT" if not self._deployment else ""
         if not self._azure:

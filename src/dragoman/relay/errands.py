@@ -24,6 +24,7 @@ from dragoman.relay.hints import read_hints
 from dragoman.relay.house import House
 from dragoman.relay.metering import Meter
 from dragoman.relay.outgoing import Outgoing, Target, compose, read_request, unread_request
+from dragoman.relay.permission import allowed
 from dragoman.upstream.plans import Plan, Resolved
 
 Cleaner = Callable[[Failure], Failure]
@@ -144,9 +145,15 @@ class Completion:
 
 
 def planned(house: House, call: Call, request: Request) -> Plan:
-    """Who may serve the request. Raises Refused for a model nobody knows."""
+    """Who may serve the request. Raises Refused for a model nobody knows, or that the caller may not use."""
+    model = request.model if request.model.strip() else call.caller.default_model
     request_class = read_hints(call.headers).request_class
-    return house.resolver.plan(request.model, surface=call.dialect, request_class=request_class)
+    # A class of calls may be sent where the caller must not go; without it they are calls like any other.
+    for one in dict.fromkeys((request_class, "")):
+        plan = house.resolver.plan(model, surface=call.dialect, request_class=one)
+        if (permitted := allowed(house.resolver, plan, call.caller)) is not None:
+            return permitted
+    raise Refused("model", f"this key may not use the model {model[:100]!r}", kind="permission")
 
 
 def aimed(house: House, resolved: Resolved, request: Request, *, whole: bool = True) -> Target:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dragoman.relay.admission.model import Admission
 from dragoman.relay.answering import Memory
+from dragoman.relay.booking import Books
 from dragoman.relay.estimates import Estimates
 from dragoman.relay.lessons import Lessons
 from dragoman.relay.metering import Sink, log_record
@@ -19,7 +21,7 @@ from dragoman.upstream.resolution import Resolver
 
 @dataclass(slots=True)
 class House:
-    """What the relay works with."""
+    """What the relay works with. ``tell_bodies`` puts requests and whole answers into debug lines."""
 
     resolver: Resolver
     providers: Mapping[str, Provider]
@@ -31,3 +33,6 @@ class House:
     sinks: Sequence[Sink] = (log_record,)
     estimates: Estimates = field(default_factory=Estimates)
     lessons: Lessons = field(default_factory=Lessons)
+    tell_bodies: bool = False
+    books: Books = field(default_factory=Books)
+    admission: Admission | None = None

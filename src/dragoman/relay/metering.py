@@ -6,8 +6,9 @@ is the ``Record``; whoever wants it gives a ``Sink``. It must not know any diale
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, Literal
@@ -22,7 +23,19 @@ from dragoman.language.events import (
     UsageReported,
 )
 from dragoman.language.failures import Failure
-from dragoman.language.ir import Json, Reasoning, Refusal, Request, Response, Text, ToolCall, Usage
+from dragoman.language.ir import (
+    Extras,
+    Json,
+    Opaque,
+    Part,
+    Reasoning,
+    Refusal,
+    Request,
+    Response,
+    Text,
+    ToolCall,
+    Usage,
+)
 from dragoman.language.losses import Receipt
 from dragoman.observe.logs import log_plain
 from dragoman.relay.estimates import Estimates
@@ -58,6 +71,8 @@ class Record:
     """What is known of one call when it is over. Times are in seconds; ``first_byte`` counts from the start.
 
     ``rounds`` is empty for an answer that took its provider one request; else ``usage`` is their sum.
+    ``envelope`` are fields around the answer that tell what it costs, ``hosted`` types of the calls that
+    the provider ran itself.
     """
 
     request_id: str = ""
@@ -82,7 +97,14 @@ class Record:
     receipt: Receipt = field(default_factory=Receipt)
     failed_attempts: list[Attempt] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
+    envelope: dict[str, Json] = field(default_factory=dict)
+    hosted: list[str] = field(default_factory=list)
 
+
+_TOLD_BESIDE = ("service_tier", "copilot_usage")
+"""Fields around an answer that tell what it costs."""
+
+_MOST_HOSTED = 1000
 
 Sink = Callable[[Record], None]
 """Takes the record of a call that is over. Must not block."""
@@ -93,13 +115,20 @@ def estimated_tokens(size: int) -> int:
     return max(1, size // BYTES_PER_TOKEN)
 
 
+async def _nobody() -> None:
+    """Nobody pays."""
+
+
 class Meter:
     """Counts one call. ``close`` is called once, whatever happened, and hands the record to the sinks.
 
-    ``characters`` of the answer may be added to directly: for a delta there is nothing else to do.
+    ``characters`` of the answer may be added to directly: for a delta there is nothing else to do. When
+    they pass ``asks_at``, ``ask`` is to be awaited: somebody pays for the answer as it grows.
     """
 
-    __slots__ = ("_aim", "_began", "_clock", "_ended", "_estimates", "_request_size", "characters", "record")
+    __slots__ = (
+        "_aim", "_began", "_clock", "_ended", "_estimates", "_request_size", "ask", "asks_at", "characters", "record"
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -116,6 +145,8 @@ class Meter:
         self.characters = 0
         self._ended = False
         self._request_size = request_size
+        self.asks_at = math.inf
+        self.ask: Callable[[], Awaitable[None]] = _nobody
 
     def aim(self, model: str, request: Request) -> None:
         """The request goes to the model: what is reported for it is learnt from."""
@@ -130,6 +161,7 @@ class Meter:
         record.receipt = Receipt()
         record.outcome, record.failure, record.finish = "answered", None, ""
         record.upstream_status, record.upstream_request_id = 0, ""
+        record.envelope, record.hosted = {}, []
         self.characters = 0
         self._ended = False
 
@@ -141,9 +173,12 @@ class Meter:
             self.record.usage = self.record.usage.merged(event.usage)
         elif isinstance(event, Started):
             self.record.upstream_model = event.model or self.record.upstream_model
+            self._look_beside(event.extras)
         elif isinstance(event, PartStarted):
             self.characters += _length(event.part)
+            self._look_for_hosted(event.part)
         elif isinstance(event, Finished):
+            self._look_beside(event.extras)
             self.record.finish = event.finishes[0].reason if event.finishes else ""
             self._ended = True
         elif isinstance(event, Failed):
@@ -160,8 +195,22 @@ class Meter:
         self.record.upstream_model = response.model or self.record.upstream_model
         self.record.usage = self.record.usage.merged(response.usage)
         self.record.finish = response.finish.reason
-        self.characters += sum(_length(part) for choice in response.choices for part in choice.parts)
+        self._look_beside(response.extras)
+        for choice in response.choices:
+            for part in choice.parts:
+                self.characters += _length(part)
+                self._look_for_hosted(part)
         self._ended = True
+
+    def _look_beside(self, extras: Extras) -> None:
+        for fields in extras.values():
+            for name in _TOLD_BESIDE:
+                if fields.get(name):
+                    self.record.envelope[name] = fields[name]
+
+    def _look_for_hosted(self, part: Part) -> None:
+        if isinstance(part, Opaque) and len(self.record.hosted) < _MOST_HOSTED:
+            self.record.hosted.append(str(part.data.get("type", ""))[:64])
 
     def completion(self, body: Json) -> None:
         """Take (a piece of) a text completion, which no dialect reads: its usage, and that it answered."""
@@ -188,6 +237,11 @@ class Meter:
         if not self._ended and not told:
             self.record.outcome = "left"
             self.record.status = 499
+
+    @property
+    def ended(self) -> bool:
+        """Whether the provider's answer came to its end: what it reported is its last word."""
+        return self._ended
 
     @property
     def input_estimate(self) -> int:

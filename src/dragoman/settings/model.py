@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from dragoman.settings.addresses import check_base
 from dragoman.settings.house import AboutSettings, AdminSettings, InitUser, LogSettings, SmtpSettings
-from dragoman.settings.parts import Part, Secret, check_headers, check_secret
+from dragoman.settings.parts import Part, Secret, check_headers, check_secret, check_unguessed
 from dragoman.settings.routes import RouteSettings
 from dragoman.settings.scalars import Duration, Flag, Size, Whole
 
@@ -162,7 +162,7 @@ class AuthSettings(Part):
     @field_validator("token")
     @classmethod
     def _token(cls, value: Secret | None) -> Secret | None:
-        return check_secret(value)
+        return check_unguessed(value)
 
     @property
     def required(self) -> bool:

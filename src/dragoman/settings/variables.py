@@ -29,6 +29,8 @@ _TEXTS = {
     "DRAGOMAN_CONTENT_FILTER_STOP": ("content_filter_stop",),
     "DRAGOMAN_DB": ("database",),
     "DB_ROOT": ("database_folder",),
+    "DRAGOMAN_SECRET": ("secrets", "key"),
+    "DRAGOMAN_SECRET_PREVIOUS": ("secrets", "previous"),
     "CURSOR_AZURE_DEPLOYMENT": ("models", "cursor_deployment"),
     "APP_NAME": ("about", "name"),
     "APP_VERSION": ("about", "version"),

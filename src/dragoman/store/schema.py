@@ -45,6 +45,7 @@ groups = Table(
     Column("name", String(200), nullable=False, unique=True),
     Column("rules", Data, nullable=False),  # accounts.rules.Rules: routes, surfaces, limits, budgets, strict
     Column("created_at", Moment, nullable=False),
+    sqlite_autoincrement=True,  # the ledger names ids: one that was freed is never given again
 )
 
 users = Table(
@@ -61,6 +62,7 @@ users = Table(
     Column("origin", String(200), nullable=False, server_default=""),
     Column("created_at", Moment, nullable=False),
     Column("deleted_at", Moment),
+    sqlite_autoincrement=True,
 )
 
 keys = Table(
@@ -80,6 +82,7 @@ keys = Table(
     Column("origin", String(200), nullable=False, server_default=""),
     Column("created_at", Moment, nullable=False),
     Index(None, "user_id"),
+    sqlite_autoincrement=True,
 )
 
 # ---------------------------------------------------------------- configuration kept in the database

@@ -29,6 +29,7 @@ from dragoman.web.exchange import (
 )
 from dragoman.web.information import Information
 from dragoman.web.models import Catalog, client_shape, cursor_list
+from dragoman.web.permission import surface_refusal
 from dragoman.web.surfaces import CHAT, GEMINI, Match, Surfaces, Unmatched, tidy
 
 Operate = Callable[[Exchange, Match, Caller], Awaitable[None]]
@@ -52,8 +53,20 @@ class Remembered(Protocol):
     def delete(self, owner: str, response_id: str) -> bool: ...
 
 
+class Mount(Protocol):
+    """An application of its own below this one, for paths that no surface has."""
+
+    def takes(self, path: str) -> bool:
+        """Whether the (tidied) path is its own."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
 class Gateway:
-    """The ASGI application. ``carriers`` carry the calls of surfaces by name, the relay those of all others."""
+    """The ASGI application. ``carriers`` carry the calls of surfaces by name, the relay those of all others.
+
+    ``mounts`` are asked, in order, about paths that no surface has: model traffic never passes them.
+    """
 
     def __init__(
         self,
@@ -68,6 +81,7 @@ class Gateway:
         body_limit: int = 32 * 1024 * 1024,
         cors_origins: Sequence[str] = (),
         surfaces: Surfaces | None = None,
+        mounts: Sequence[Mount] = (),
         on_start: Sequence[Hook] = (),
         on_stop: Sequence[Hook] = (),
     ) -> None:
@@ -81,6 +95,7 @@ class Gateway:
         self._room = BodyRoom(each=body_limit)
         self._cors = frozenset(cors_origins)
         self._surfaces = surfaces or Surfaces()
+        self._mounts = mounts
         self._on_start = on_start
         self._on_stop = on_stop
         self._operations: dict[str, Operate] = {
@@ -114,11 +129,17 @@ class Gateway:
 
     async def _serve(self, exchange: Exchange) -> None:
         method = exchange.scope["method"]
+        found = self._surfaces.find(method, exchange.scope["path"])
+        if isinstance(found, Unmatched) and not found.allowed:
+            mount = self._mounted(exchange.scope["path"])
+            if mount is not None:
+                # Before any word about other origins: they have no business there (SR10).
+                await exchange.pass_on(mount)
+                return
         self._allow_origin(exchange)
         if method == "OPTIONS":
             await exchange.answer(204, b"")
             return
-        found = self._surfaces.find(method, exchange.scope["path"])
         if isinstance(found, Unmatched):
             await self._refuse_path(exchange, found)
             return
@@ -130,6 +151,9 @@ class Gateway:
             failure = Failure("authentication", "invalid credential: send a valid key", code="invalid_api_key")
             await self._refuse(exchange, surface.dialect, failure)
             return
+        if (forbidden := surface_refusal(caller, surface)) is not None:
+            await self._refuse(exchange, surface.dialect, forbidden)
+            return
         try:
             await self._operations[surface.operation](exchange, found, caller)
         except Exception as error:
@@ -139,6 +163,10 @@ class Gateway:
                 await self._refuse(exchange, surface.dialect, failure)
         finally:
             self._room.give_back(exchange.held)
+
+    def _mounted(self, path: str) -> Mount | None:
+        path = tidy(path)
+        return next((mount for mount in self._mounts if mount.takes(path)), None)
 
     async def _generate(self, exchange: Exchange, match: Match, caller: Caller) -> None:
         surface = match.surface
@@ -170,6 +198,7 @@ class Gateway:
             headers=exchange.headers,
             operation=operation,
             owner=caller.owner,
+            caller=caller,
             request_id=exchange.request_id,
             surface=surface.name,
         )

@@ -24,7 +24,9 @@ class Denied(Exception):
 class Wish:
     """What a call may come to. ``unit_in`` and ``unit_out`` are nano-USD per token; None: no price is known.
 
-    ``output_limit`` is the client's own limit on the answer, None when it gave none.
+    ``model`` is the resolved one, as the ledger books it, so that no alias slips past a budget (K03).
+    ``output_limit`` is the client's own limit on the answer, None when it gave none; ``output_ceiling`` is
+    the most the model can say. ``hidden_reasoning``: it thinks at length without a word on the way.
     """
 
     call_id: str
@@ -35,6 +37,8 @@ class Wish:
     stream: bool
     unit_in: int | None = None
     unit_out: int | None = None
+    output_ceiling: int | None = None
+    hidden_reasoning: bool = False
 
 
 class Hold(Protocol):

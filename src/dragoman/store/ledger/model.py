@@ -26,7 +26,12 @@ class Who:
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """One attempt: enough to book it if nothing more is ever heard of it."""
+    """One attempt: enough to book it if nothing more is ever heard of it.
+
+    ``at`` decides hour, day and budget window. ``attempt`` counts from 1; 0 is a call that reached no
+    provider. ``price`` is the version of the price that was known, ``rate_in`` and ``rate_out`` what it
+    asks for a million tokens, None where no price is known.
+    """
 
     call_id: str
     attempt: int
@@ -42,6 +47,13 @@ class Attempted:
     input_estimate: int
     output_estimate: int
     price: str = ""
+    rate_in: int | None = None
+    rate_out: int | None = None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells it from all other attempts."""
+        return self.call_id, self.attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +74,12 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Final:
-    """How an attempt ended. ``cost`` is None where no price is known; ``stated_cost`` is the provider's own word."""
+    """How an attempt ended. ``cost`` is None where no price is known; ``stated_cost`` is the provider's own word.
+
+    ``outcome`` is answered, failed, refused or left; ``price`` is the version it was charged at, which may
+    be known only now. ``attempts`` is how many the call took so far. ``details`` hold the ``bill`` (see
+    ``bills``), what the provider ``reported`` where some of the tokens are estimated, and its raw usage.
+    """
 
     attempted: Attempted
     tokens: Tokens
@@ -74,8 +91,22 @@ class Final:
     failure: str = ""
     cost: int | None = None
     stated_cost: int | None = None
+    price: str = ""
     milliseconds: int | None = None
     first_byte_milliseconds: int | None = None
     attempts: int = 1
     receipt: list[dict[str, str]] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """What tells its attempt from all others."""
+        return self.attempted.key
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is made durable at once: ``final`` ends an attempt, ``attempted`` begins one, both go on to the next."""
+
+    final: Final | None = None
+    attempted: Attempted | None = None

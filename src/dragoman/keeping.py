@@ -1,0 +1,109 @@
+"""What lasts, opened before the gateway serves and closed after it: the store, the keys, the books, admission.
+
+A second composition root beside ``app``: it wires rooms together, and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from dragoman.observe.logs import get_logger
+from dragoman.relay.admission.memory import MemoryAdmission
+from dragoman.relay.admission.model import Admission
+from dragoman.relay.admission.shared import RedisAdmission
+from dragoman.relay.booking import Books
+from dragoman.settings import Settings
+from dragoman.store.accounts.hashing import Hasher
+from dragoman.store.accounts.house import house_rules
+from dragoman.store.accounts.keyring import KeyRing
+from dragoman.store.accounts.opening import open_accounts
+from dragoman.store.importers import lying_about
+from dragoman.store.ledger.ledger import Ledger, wall_clock
+from dragoman.store.ledger.prices import PriceBook
+from dragoman.store.ledger.settled import count_replicas, ledger_reader
+from dragoman.store.opening import Store, open_store
+from dragoman.web.asgi import Mount
+from dragoman.web.credentials import Gate, gate_of
+from dragoman.web.management import management
+
+_log = get_logger("store")
+
+
+@dataclass(slots=True)
+class Kept:
+    """What ``app.build`` stands on. ``shown_once`` are lines for standard output and nothing else."""
+
+    store: Store
+    ring: KeyRing
+    ledger: Ledger
+    books: Books
+    admission: MemoryAdmission | RedisAdmission
+    gate: Gate
+    mounts: Sequence[Mount]
+    shown_once: Sequence[str]
+
+    async def close(self) -> None:
+        """Finish what was begun."""
+        await self.admission.close()
+        await self.ledger.close()
+        await self.ring.stop()
+        await self.store.database.close()
+
+
+async def keep(settings: Settings) -> Kept:
+    """Open everything. Raises ConfigError, StoreUnavailable, SchemaTooNew or SecretUnusable, for whoever starts it."""
+    prices = PriceBook(settings.prices)
+    rules = house_rules(settings)
+    store = await _opened(settings)
+    try:
+        hasher = Hasher(store.secrets.hash_token)
+        lying = list(lying_about(Path.cwd(), settings.database_folder))
+        opened = await open_accounts(store.database, hasher, settings, now=wall_clock(), lying=lying)
+        for line in opened.lines():
+            _log.info(line)
+        ring = KeyRing(store.database, hasher, rules)
+        ledger = Ledger(store.database, replica=f"{platform.node()}-{os.getpid()}", folder=store.place.folder)
+        admission = _admission(settings, store, ledger)
+        await ring.start()
+        await ledger.start()
+        await admission.start()
+        await asyncio.to_thread(prices.load)
+    except BaseException:
+        await store.database.close()
+        raise
+    mounts = management(settings, store.database, ring, cipher=store.secrets, clock=wall_clock)
+    gate = gate_of(settings.auth, ring)
+    books = Books(ledger, prices)
+    return Kept(store, ring, ledger, books, admission, gate, mounts, list(opened.shown_once()))
+
+
+async def _opened(settings: Settings) -> Store:
+    database = settings.database.get_secret_value() if settings.database is not None else ""
+    words = {name: secret.get_secret_value() for name, secret in settings.secrets.items()}
+    store = await open_store(
+        database, settings.database_folder, secret=words.get("key"), previous=words.get("previous", "")
+    )
+    if store.place.warning:
+        _log.warning(store.place.warning)
+    return store
+
+
+def _admission(settings: Settings, store: Store, ledger: Ledger) -> MemoryAdmission | RedisAdmission:
+    settled = ledger_reader(store.database)
+
+    def complete() -> bool:
+        return ledger.put_aside == 0
+
+    if settings.redis is None:
+        return MemoryAdmission(settled=settled, complete=complete)
+    count = partial(store.database.read, partial(count_replicas, clock=wall_clock))
+    return RedisAdmission(settings.redis.get_secret_value(), settled=settled, complete=complete, replicas=count)
+
+
+__all__ = ["Admission", "Kept", "keep"]

@@ -1,0 +1,164 @@
+"""Admission by one replica alone: all counts in memory, the settled sums from the ledger.
+
+It must not know other replicas, apart from a number to share limits among.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from weakref import WeakSet
+
+from dragoman.observe.logs import get_logger
+from dragoman.relay.admission.demands import Demands
+from dragoman.relay.admission.model import Denied, Hold, Wish
+from dragoman.relay.admission.refusals import refusal, unread
+from dragoman.relay.admission.reservation import UNLIMITED, Charge, Reservation
+from dragoman.relay.admission.rules import Line, Price, Verdict
+from dragoman.relay.admission.tables import Tables
+from dragoman.store.database import StoreUnavailable
+from dragoman.store.ledger.settled import Reader, Settled, Span
+
+LEASE = 10_000
+"""Ticks after which what a dead call held is free."""
+
+RECONCILE = 5.0
+"""Seconds between looks at the ledger."""
+
+_NOTHING = Settled()
+_log = get_logger("admission")
+
+
+def utc() -> int:
+    """Microseconds since 1970."""
+    return time.time_ns() // 1_000
+
+
+def ticks() -> int:
+    """Milliseconds of a clock that nobody sets."""
+    return time.monotonic_ns() // 1_000_000
+
+
+async def _nothing(spans: Collection[Span]) -> Mapping[Span, Settled]:
+    return {}
+
+
+class MemoryAdmission:
+    """Lets calls in. ``clock`` decides windows; ``pace`` tells ticks for limits and leases.
+
+    ``settled`` reads the ledger; while ``complete`` is false it does not hold all that was settled (a spool
+    waits to be replayed) and corrects nothing. ``share``: among how many replicas limits are divided. ``alive`` are
+    the reservations not settled: what nobody refers to any more is not renewed.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], int] = utc,
+        *,
+        settled: Reader = _nothing,
+        complete: Callable[[], bool] = lambda: True,
+        fallback: Price | None = None,
+        pace: Callable[[], int] = ticks,
+        lease: int = LEASE,
+        share: Callable[[], int] = lambda: 1,
+    ) -> None:
+        self.tables = Tables(lease)
+        self.pace = pace
+        self._clock = clock
+        self._settled = settled
+        self._complete = complete
+        self._demands = Demands(clock, fallback=fallback)
+        self._share = share
+        self.alive: WeakSet[Reservation] = WeakSet()
+        self._renew_at = pace() + lease // 3
+        self._opening = asyncio.Lock()
+        self._keeper: asyncio.Task[None] | None = None
+
+    # ------------------------------------------------------------ calls
+
+    async def admit(self, wish: Wish) -> Hold:
+        """See ``Admission``."""
+        demand = self._demands.of(wish)
+        if demand is None:
+            return UNLIMITED
+        verdict = await self.decide(wish.call_id, demand.lines)
+        if verdict.refused >= 0:
+            raise refusal(demand.lines, verdict)
+        reservation = Reservation(self, demand, verdict)
+        self.alive.add(reservation)
+        return reservation
+
+    async def decide(self, call: str, lines: Sequence[Line]) -> Verdict:
+        """Take all lines or none. Waits only for a budget nobody has used yet."""
+        while missing := self.tables.missing(lines):
+            await self._open(missing)
+        now = self.pace()
+        if now >= self._renew_at:
+            self.renew(now)
+        return self.tables.decide(call, lines, now, self._share())
+
+    async def top_up(self, reservation: Reservation, lines: Sequence[Line]) -> Verdict:
+        """See ``Desk``."""
+        return await self.decide(reservation.call, lines)
+
+    async def give_back(self, reservation: Reservation, charges: Sequence[Charge]) -> None:
+        """See ``Desk``."""
+        self.alive.discard(reservation)
+        self.tables.settle(reservation.call, charges, self.pace(), self._share())
+
+    def renew(self, now: int) -> None:
+        """Hold what living calls hold for another lease."""
+        self._renew_at = now + self.tables.lease // 3
+        for reservation in self.alive:
+            self.tables.renew(reservation.call, reservation.lines, now)
+
+    async def _open(self, missing: Iterable[Line]) -> None:
+        """Ask the ledger for sums. Raises Denied: what cannot be read is not taken for unspent."""
+        async with self._opening:
+            lines = {line.span: line for line in self.tables.missing(missing)}
+            if not lines:
+                return
+            try:
+                sums = await self._settled(lines)
+            except StoreUnavailable as error:
+                raise Denied(unread()) from error
+            for line in self.tables.missing(missing):
+                self.tables.open(line, sums.get(line.span, _NOTHING))
+            self.renew(self.pace())
+
+    # ------------------------------------------------------------ upkeep
+
+    async def start(self) -> None:
+        """Begin to look at the ledger now and then."""
+        self._keeper = asyncio.create_task(self._keep(), name="admission")
+
+    async def close(self) -> None:
+        """Stop that."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.gather(self._keeper, return_exceptions=True)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(RECONCILE)
+            try:
+                await self.reconcile()
+            except StoreUnavailable:
+                _log.warning("budgets_not_reconciled", why="the database is away")
+
+    async def reconcile(self) -> None:
+        """Let the ledger's sums take the place of ours, and drop what is over. Raises StoreUnavailable.
+
+        A charge is in the ledger before it is ours. So what was charged since just before we asked is added to
+        the ledger's sum, and may for a moment count twice, but never not at all; the next time sets it right.
+        """
+        tables = self.tables
+        before = tables.budgets()
+        if before and self._complete():
+            sums = await self._settled({line.span for line, _ in before.values()})
+            for line, mark in before.values():
+                tables.correct(line, mark, sums.get(line.span, _NOTHING))
+        now = self.pace()
+        self.renew(now)
+        tables.forget(now, self._clock())

@@ -1,0 +1,87 @@
+"""Fills a database with a million entries, to measure reports on: ``python -m tests.store.million FILE [ENTRIES]``.
+
+Entries are those of 200 people over 90 days, eight models, four providers; sums are kept as the ledger keeps
+them, but written once at the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from dragoman.store.database import open_database
+from dragoman.store.ledger.aggregates import add_up
+from dragoman.store.ledger.rows import Row, final_row
+from dragoman.store.ledger.sums import By, sums
+from dragoman.store.ledger.windows import DAY
+from dragoman.store.migrate import migrate
+from dragoman.store.schema import entries
+from tests.store.bookings import NOON, attempted, final
+
+PEOPLE, DAYS = 200, 90
+
+
+def made(count: int) -> Iterator[Row]:
+    """Rows of entries. People work on two models each, at some hours of a day."""
+    dice = random.Random(5)
+    pattern = final_row(final(attempted()))
+    for number in range(count):
+        user = int(PEOPLE * dice.random() ** 2) + 1
+        day = dice.randrange(DAYS)
+        hour = 8 + int(abs(dice.gauss(0, 3))) % 12
+        row: dict[str, Any] = dict(pattern)
+        row.update(
+            call_id=f"{number:032x}",
+            at=NOON - (DAYS - day) * DAY + hour * 3_600_000_000 + dice.randrange(3_600_000_000),
+            user_id=user,
+            key_id=user * 2 + (number % 8 == 0),
+            group_id=user % 7,
+            model=f"model-{(user + (number % 5 == 0)) % 8}",
+            provider=f"provider-{user % 4}",
+            session=f"s{number // 40}",
+            input=dice.randrange(50_000),
+            output=dice.randrange(2_000),
+        )
+        yield row
+
+
+def fill(connection: Connection, count: int) -> None:
+    """Write them, and their sums."""
+    rows: list[Row] = []
+    everything: list[Row] = []
+    statement = entries.insert()
+    for row in made(count):
+        rows.append(row)
+        if len(rows) == 10_000:
+            connection.execute(statement, rows)
+            everything += rows
+            rows = []
+    if rows:
+        connection.execute(statement, rows)
+        everything += rows
+    add_up(connection, everything)
+
+
+async def _main(path: Path, count: int) -> None:
+    database = open_database(f"sqlite:///{path}")
+    await migrate(database)
+    began = time.perf_counter()
+    await database.alter(lambda connection: fill(connection, count))
+    print(f"{count} entries in {time.perf_counter() - began:.1f} s, {path.stat().st_size >> 20} MiB")
+    keys: list[By] = ["user", "model", "day", "key", "provider", "hour"]
+    for by in keys:
+        began = time.perf_counter()
+        lines = await database.report(lambda connection, b=by: sums(connection, [b]))  # type: ignore[misc]
+        print(f"by {by}: {len(lines)} lines, {(time.perf_counter() - began) * 1000:.0f} ms")
+    await database.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000))
