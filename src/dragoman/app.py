@@ -17,7 +17,6 @@ import uvicorn
 from dragoman import __version__
 from dragoman.observe.logs import get_logger
 from dragoman.relay.admission.model import Admission
-from dragoman.relay.answering import Memory
 from dragoman.relay.booking import Books
 from dragoman.relay.compacting import CompactionRelay, ResponsesRelay
 from dragoman.relay.cursor import CursorRelay
@@ -61,26 +60,9 @@ def build(
     """
     providers = make_providers(settings)
     resolver = Resolver(settings)
-    upstream = UpstreamClient()
-    memory = Memory()
-    house = House(
-        resolver=resolver,
-        providers=providers,
-        upstream=upstream,
-        routing=routing_for(settings, providers),
-        memory=memory,
-        options=Options(
-            settings.max_output_tokens,
-            settings.reasoning,
-            settings.content_filter_stop,
-            settings.models.open_claude_cache,
-        ),
-        patience=patience or Patience(idle=settings.timeout),
-        sinks=sinks,
-        tell_bodies=settings.log.bodies,
-        books=books or Books(),
-        admission=admission,
-    )
+    house = _house(settings, providers, resolver, sinks, patience)
+    house.books, house.admission = books or Books(), admission
+    upstream, memory = house.upstream, house.memory
     simulated = SimulatedServer(providers)
     relay = Relay(house)
     return Gateway(
@@ -106,6 +88,32 @@ def build(
         mounts=mounts,
         on_start=[simulated.start],
         on_stop=[upstream.close, simulated.stop],
+    )
+
+
+def _house(
+    settings: Settings,
+    providers: Mapping[str, Provider],
+    resolver: Resolver,
+    sinks: Sequence[Sink],
+    patience: Patience | None,
+) -> House:
+    """What the relay works with."""
+    options = Options(
+        settings.max_output_tokens,
+        settings.reasoning,
+        settings.content_filter_stop,
+        settings.models.open_claude_cache,
+    )
+    return House(
+        resolver=resolver,
+        providers=providers,
+        upstream=UpstreamClient(),
+        routing=routing_for(settings, providers),
+        options=options,
+        patience=patience or Patience(idle=settings.timeout),
+        sinks=sinks,
+        tell_bodies=settings.log.bodies,
     )
 
 

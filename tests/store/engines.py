@@ -10,6 +10,7 @@ import asyncio
 import itertools
 import shutil
 import tempfile
+import warnings
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -94,11 +95,18 @@ class Postgres:
 
     async def give_back(self, url: str) -> None:
         """Empty it for the next test; one whose tables were changed is removed."""
-        if await self.run(_SHAPE, name=_name(url)) == self._shape:
+        if await self._shape_of(url) == self._shape:
             await self.run(_EMPTY, name=_name(url))
             self._clean.append(url)
         else:
             await self.drop(url)
+
+    async def _shape_of(self, url: str) -> str:
+        try:
+            version = await self.run("SELECT version_num FROM schema_version", name=_name(url))
+        except asyncpg.PostgresError:
+            return "none"
+        return f"{version} {await self.run(_SHAPE, name=_name(url))}"
 
     async def furnish(self) -> None:
         """Speed instead of durability, and a template that has our schema."""
@@ -111,7 +119,7 @@ class Postgres:
         template = open_database(self.url(_TEMPLATE))
         await migrate(template)
         await template.close()
-        self._shape = await self.run(_SHAPE, name=_TEMPLATE)
+        self._shape = await self._shape_of(self.url(_TEMPLATE))
 
 
 def _name(url: str) -> str:
@@ -142,7 +150,8 @@ def _started(config: pytest.Config) -> Postgres | str:
     directory = Path(tempfile.mkdtemp(prefix="dragoman-pg-", dir="/tmp"))
     config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
     try:
-        server = get_server(directory / "data", cleanup_mode="stop")
+        with warnings.catch_warnings(action="ignore"):
+            server = get_server(directory / "data", cleanup_mode="stop")
     except Exception as error:  # whatever the system refuses: users, memory, binaries
         return f"no PostgreSQL: it does not start here ({type(error).__name__}: {error})"
     config.add_cleanup(server.cleanup)

@@ -61,7 +61,12 @@ def machine(database: Database, run: Callable[[Coroutine[Any, Any, Any]], Any]) 
         def _write(self, replica: str, *steps: Step, late: bool = False) -> None:
             run(database.write(lambda connection: write_steps(connection, steps, replica, late=late)))
 
-        @rule(target=calls, day=st.integers(0, 40), user=st.one_of(st.none(), st.integers(1, 3)), model=st.sampled_from("mn"))
+        @rule(
+            target=calls,
+            day=st.integers(0, 40),
+            user=st.one_of(st.none(), st.integers(1, 3)),
+            model=st.sampled_from("mn"),
+        )
         def announce(self, day: int, user: int | None, model: str) -> Attempted:
             self.number += 1
             one = attempted(f"{self.number:032x}", at=NOON + day * DAY, who=Who(user_id=user, key_id=user), model=model)

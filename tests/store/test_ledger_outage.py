@@ -108,7 +108,7 @@ async def test_D1_refuse_is_selectable(faulty: Faulty, database: Database, tmp_p
     await ledger.close()
 
 
-async def test_D5_a_process_that_dies_with_a_spool_loses_nothing(
+async def test_D5_a_gateway_that_dies_with_a_spool_loses_nothing(
     faulty: Faulty, database: Database, tmp_path: Path
 ) -> None:
     if database.kind != "sqlite":

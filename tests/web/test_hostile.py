@@ -262,7 +262,7 @@ async def test_X05_a_user_grants_nothing_to_nobody(database: Database) -> None:
         assert await fields_refused(house, "ann", cases) == []
 
 
-async def test_X05_a_manager_grants_only_downwards_and_at_home(database: Database) -> None:
+async def test_X05_who_leads_a_group_grants_only_downwards_and_at_home(database: Database) -> None:
     async with living(database) as house:
         await house.patch(f"/users/{house.ids['mia']}", {"rules": {"models": ["gpt-*"], "rpm": 60}})
         boss = (await house.post("/users", {"name": "boss", "role": "admin", "group_id": house.groups["core"]})).json
@@ -379,7 +379,7 @@ def test_X05_roles_are_granted_downwards() -> None:
     assert restricted(Caller("x", "x", scopes=(*ladder, Scope("key:1", Rules(strict=True)))))
 
 
-async def test_X05_a_manager_sees_no_key_that_may_do_more(database: Database) -> None:
+async def test_X05_who_leads_a_group_sees_no_key_that_may_do_more(database: Database) -> None:
     async with living(database) as house:
         path = f"/keys/{house.key_ids['ann']}/rotate"
         await house.patch(f"/users/{house.ids['mia']}", {"rules": {"models": ["gpt-*"]}})

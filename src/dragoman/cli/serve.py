@@ -97,7 +97,7 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
     try:
         app = build(settings, gate=kept.gate, mounts=kept.mounts, books=kept.books, admission=kept.admission)
         _spare_the_collector()
-        await _Server(server_config(app), settings, kept.shown_once).serve(sockets=sockets)
+        await _Server(server_config(app), settings, kept.shown_once, keys=kept.ring.guarded).serve(sockets=sockets)
     finally:
         await kept.close()
 
@@ -128,10 +128,13 @@ def server_config(app: Any) -> uvicorn.Config:
 class _Server(uvicorn.Server):
     """Says where it listens as soon as it does."""
 
-    def __init__(self, config: uvicorn.Config, settings: Settings, shown_once: Sequence[str] = ()) -> None:
+    def __init__(
+        self, config: uvicorn.Config, settings: Settings, shown_once: Sequence[str] = (), *, keys: bool = False
+    ) -> None:
         super().__init__(config)
         self._settings = settings
         self._shown_once = shown_once
+        self._keys = keys
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
@@ -139,7 +142,7 @@ class _Server(uvicorn.Server):
         if not self.started or not sockets:
             return
         address, port = sockets[0].getsockname()[:2]
-        print("\n".join([*start_lines(self._settings, address, port), *self._shown_once]), flush=True)
+        print("\n".join([*start_lines(self._settings, address, port, keys=self._keys), *self._shown_once]), flush=True)
         _log_start(self._settings, shown_url(address, port))
 
 

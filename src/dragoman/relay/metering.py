@@ -78,6 +78,7 @@ class Record:
     request_id: str = ""
     surface: str = ""
     owner: str = ""
+    user: str = ""
     asked_model: str = ""
     provider: str = ""
     upstream_model: str = ""
@@ -151,6 +152,11 @@ class Meter:
     def aim(self, model: str, request: Request) -> None:
         """The request goes to the model: what is reported for it is learnt from."""
         self._aim = (model, request)
+
+    def ask_nobody(self) -> None:
+        """Nobody pays any more. Who did is forgotten: a cycle would keep the whole call in memory for a while."""
+        self.asks_at = math.inf
+        self.ask = _nobody
 
     def again(self) -> None:
         """A target is tried: nothing that an earlier one said counts for it."""
@@ -299,7 +305,7 @@ def log_line(record: Record) -> dict[str, Any]:
     usage = record.usage
     line: dict[str, Any] = {
         "request_id": record.request_id,
-        "user": record.owner,
+        "user": record.user or record.owner,
         "surface": record.surface,
         "outcome": record.outcome,
         "status": record.status,

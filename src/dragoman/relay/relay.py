@@ -25,7 +25,7 @@ from dragoman.language.failures import Failure, Refused
 from dragoman.language.ir import Json
 from dragoman.language.wire import encode
 from dragoman.observe.logs import get_logger
-from dragoman.relay.admission.model import Denied, Hold, Wish
+from dragoman.relay.admission.model import Denied
 from dragoman.relay.affinity import was_compacted
 from dragoman.relay.calls import Call, Client, Headers
 from dragoman.relay.cleaning import Secrets, clean_failure, secrets_of
@@ -42,9 +42,10 @@ from dragoman.relay.failing import (
     refused_answer,
 )
 from dragoman.relay.house import House
-from dragoman.relay.limits import limit_headers, own_limit_headers, with_own_limits
-from dragoman.relay.metering import Attempt, Meter, Record, estimated_tokens
+from dragoman.relay.limits import limit_headers, with_own_limits
+from dragoman.relay.metering import Attempt, Meter, Record
 from dragoman.relay.outgoing import read_body, read_request
+from dragoman.relay.paying import Purse
 from dragoman.relay.rounds import Rounds, continued
 from dragoman.relay.routing import Shot, Tries, busy_failure
 from dragoman.relay.stored_responses import PreviousNotFound
@@ -64,9 +65,6 @@ ERROR_LIMIT = 1024 * 1024
 
 WHOLE_LIMIT = 64 * 1024 * 1024
 """Bytes of a whole answer."""
-
-GROWTH = 2048
-"""Characters of an answer after which more is reserved for it."""
 
 _log = get_logger("relay")
 
@@ -89,18 +87,20 @@ class Journey:
         self._house = house
         self._call = call
         self._client = client
-        self._record = Record(request_id=call.request_id, surface=call.surface, owner=call.owner, dialect=call.dialect)
+        self._record = Record(
+            request_id=call.request_id,
+            surface=call.surface,
+            owner=call.owner,
+            user=call.caller.name,
+            dialect=call.dialect,
+        )
         self._meter = Meter(self._record, len(call.body), estimates=house.estimates)
         self._signed_call: UpstreamCall | None = None
         self._ready: Prepared | None = None
         self._last: Prepared | None = None
         self._pulse: Pulse | None = None
         self._upstream_headers: Mapping[str, str] = {}
-        self._book = house.books.open(call, self._meter, call.caller)
-        self._route = ""
-        self._hold: Hold | None = None
-        self._denied: Denied | None = None
-        self._settling: asyncio.Task[None] | None = None
+        self._purse = Purse(house, call, self._meter)
 
     # ------------------------------------------------------------ the journey
 
@@ -121,7 +121,7 @@ class Journey:
             failure = error.failure() if isinstance(error, Refused) else error.failure
             await self._fail(failure, is_ours=isinstance(error, _UNFIT))
         except Denied as denied:
-            self._denied = denied
+            self._purse.denied = denied
             await self._fail(denied.failure, is_ours=True)
         except Exception as error:
             _log.error("defect", request_id=self._call.request_id, exc_info=error)
@@ -131,7 +131,7 @@ class Journey:
                 self._pulse.stop()
             # Both know us: a cycle would keep the whole call in memory for a while.
             self._pulse = self._ready = self._last = None
-            await self._settled()
+            await self._purse.settled()
             self._meter.close(self._house.sinks)
 
     async def _there_and_back(self, departure: Departure) -> None:
@@ -143,7 +143,7 @@ class Journey:
         kind = Completion if call.operation == "complete" else Generation
         errand: Errand = kind(house, call, body, self._meter, self._cleaned)
         self._record.asked_model, self._record.stream = errand.asked_model, errand.stream
-        self._route = errand.plan.route
+        self._purse.route = errand.plan.route
         tries = house.routing.tries(errand.plan, errand.place, fresh=was_compacted(call.headers))
         await self._until_answered(errand, tries, departure)
 
@@ -156,6 +156,8 @@ class Journey:
                 await self._attempt(errand, shot, tries, departure)
             except (*_UNFIT, *_FAILED) as error:
                 pause = self._after(error, shot, tries, time.monotonic() - began)
+                if self._purse.denied is not None:
+                    raise self._purse.denied from error
                 if pause is None:
                     raise
                 trouble = error
@@ -176,7 +178,7 @@ class Journey:
         self._record.failed_attempts.append(
             Attempt(shot.resolved.provider_name, shot.resolved.upstream_model, shot.key, failure, seconds)
         )
-        self._book.attempt_failed(failure)
+        self._purse.attempt_failed(failure)
         return tries.failed(shot, failure, once_more=self._by_chance(shot, failure))
 
     def _by_chance(self, shot: Shot, failure: Failure) -> bool:
@@ -201,8 +203,8 @@ class Journey:
         self._ready = ready = errand.prepare(resolved, record.receipt)
         self._house.lessons.apply(ready.target, ready.outgoing, record.receipt)
         record.short_cut = ready.outgoing.short
-        self._refuse_losses()
-        await self._admit(ready)
+        self._purse.refuse_losses()
+        await self._purse.admit(ready)
         if errand.stream:
             self._listen(ready, departure)
         signed = await self._signed(ready, shot)
@@ -213,7 +215,7 @@ class Journey:
                 await self._stream(answer, ready, shot, departure, first_byte)
             else:
                 await self._whole(answer, ready, shot, departure)
-        if self._denied is not None:
+        if self._purse.denied is not None:
             tries.left(shot)
         elif record.failure is None:
             tries.succeeded(shot)
@@ -226,7 +228,9 @@ class Journey:
         self._last = ready
         if self._pulse is None:
             patience = self._house.patience
-            self._pulse = Pulse(self._client, tract, patience, self._stream_head, departure.give_up, self._settled)
+            self._pulse = Pulse(
+                self._client, tract, patience, self._stream_head, departure.give_up, self._purse.settled
+            )
         self._pulse.tract = tract
 
     def _first_byte(self, errand: Errand, tries: Tries) -> float:
@@ -260,10 +264,7 @@ class Journey:
     async def _opened(self, signed: UpstreamCall, ready: Prepared, first_byte: float) -> UpstreamAnswer:
         """The head of the provider's answer. Raises UpstreamRefused for an error status."""
         house = self._house
-        resolved = ready.target.resolved
-        limit = ready.request.sampling.max_tokens
-        provider = house.providers[resolved.provider_name]
-        await self._book.begin(ready.target, provider, route=self._route, output_limit=limit)
+        await self._purse.begin(ready)
         answer = await house.upstream.open(
             signed, connect_timeout=house.patience.connect, first_byte_timeout=first_byte
         )
@@ -278,65 +279,6 @@ class Journey:
         raise read_upstream_failure(
             ready.way.upstream_dialect, self._call.dialect, answer.status, headers, body, self._secrets()
         )
-
-    # ------------------------------------------------------------ who pays
-
-    def _refuse_losses(self) -> None:
-        """A caller may want nothing lost in translation. Raises Refused for the first loss."""
-        losses = self._record.receipt.losses
-        if losses and any(scope.rules.strict for scope in self._call.caller.scopes):
-            loss = losses[0]
-            raise Refused(loss.path, f"would be {loss.what}, and this key allows no loss: {loss.why}")
-
-    async def _admit(self, ready: Prepared) -> None:
-        """Reserve what the call may come to, once for all its targets. Raises Denied."""
-        admission = self._house.admission
-        if admission is None or self._hold is not None:
-            return
-        target, sampling = ready.target, ready.request.sampling
-        price = self._book.price(target, self._house.providers[target.resolved.provider_name])
-        estimate = self._meter.input_estimate
-        unit_in, unit_out = (None, None) if price is None else price.units(estimate)
-        self._hold = await admission.admit(
-            Wish(
-                call_id=self._book.call_id,
-                scopes=self._call.caller.scopes,
-                model=target.model,
-                input_estimate=estimate,
-                output_limit=sampling.max_tokens,
-                stream=ready.request.stream,
-                unit_in=unit_in,
-                unit_out=unit_out,
-                output_ceiling=target.profile.max_output,
-            )
-        )
-        self._meter.asks_at, self._meter.ask = GROWTH, self._grow
-
-    async def _grow(self) -> None:
-        """Reserve more for an answer that goes on. Raises UpstreamTrouble when the budget holds no more."""
-        assert self._hold is not None
-        self._meter.asks_at = self._meter.characters + GROWTH
-        try:
-            await self._hold.grow(estimated_tokens(self._meter.characters))
-        except Denied as denied:
-            self._denied = denied
-            raise UpstreamTrouble(denied.failure) from denied
-
-    async def _settled(self) -> None:
-        """Book the call and give back what was reserved beyond it: before the last byte, whatever happened, once."""
-        if self._settling is None:
-            self._settling = asyncio.ensure_future(self._settle())
-        # A client that leaves now must not tear the booking apart.
-        await asyncio.shield(self._settling)
-
-    async def _settle(self) -> None:
-        """What fails here must not take the answer from the client."""
-        try:
-            await self._book.end()
-            if self._hold is not None:
-                await self._hold.settle(*self._book.spent)
-        except Exception as error:
-            _log.error("a call could not be settled", request_id=self._call.request_id, exc_info=error)
 
     # ------------------------------------------------------------ the way back
 
@@ -438,11 +380,7 @@ class Journey:
         ]
         if record.failed_attempts:
             headers.append(("x-dragoman-attempts", str(len(record.failed_attempts) + 1)))
-        told = (
-            self._denied.headers if self._denied is not None else self._hold.headers if self._hold is not None else []
-        )
-        ours = own_limit_headers(told, self._call.dialect)
-        return headers + with_own_limits(ours, limit_headers(self._upstream_headers, self._call.dialect))
+        return headers + with_own_limits(self._purse.headers, limit_headers(self._upstream_headers, self._call.dialect))
 
     # ------------------------------------------------------------ failing
 
@@ -491,7 +429,7 @@ class Journey:
 
     async def _send(self, answer: Answer) -> None:
         self._record.status = answer.status
-        await self._settled()
+        await self._purse.settled()
         await self._client.start(answer.status, [*answer.headers, ("content-length", str(len(answer.body)))])
         await self._client.end(answer.body)
 

@@ -26,6 +26,9 @@ DIMENSIONS = ("user_id", "key_id", "group_id", "route", "provider", "model", "su
 TOKENS = ("input", "cache_read", "cache_write", "output")
 """Tokens of these kinds add up to what a budget of tokens counts; reasoning is part of the output."""
 
+SPENDERS = ("user_id", "key_id", "group_id", "model")
+"""What decides, with the day, in which budget windows an entry counts."""
+
 Key = tuple[Any, ...]
 Deltas = dict[Key, list[int]]
 
@@ -52,17 +55,19 @@ def _adding(engine: str, table: Table, key: tuple[str, ...], sums: tuple[str, ..
 def add_up(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
     """Add entries that were just inserted, in the same transaction."""
     hours: Deltas = {}
-    days: Deltas = {}
-    windows: Deltas = {}
+    spent: Deltas = {}
     for row in rows:
-        shares = shares_of(row)
-        dimensions = dimensions_of(row)
-        _add(hours, (hour_of(row["at"]), *dimensions), shares)
-        _add(days, (day_of(row["at"]), *dimensions), shares)
-        spent = spent_of(row)
-        if any(spent):
-            for key in window_keys(row):
-                _add(windows, key, spent)
+        _add(hours, (hour_of(row["at"]), *dimensions_of(row)), shares_of(row))
+        money = spent_of(row)
+        if any(money):
+            _add(spent, (day_of(row["at"]), *(row[name] for name in SPENDERS)), money)
+    days: Deltas = {}
+    for (hour, *dimensions), shares in hours.items():
+        _add(days, (day_of(hour), *dimensions), shares)
+    windows: Deltas = {}
+    for (day, *spenders), money in spent.items():
+        for key in window_keys({"at": day, **dict(zip(SPENDERS, spenders, strict=True))}):
+            _add(windows, key, money)
     _upsert(connection, usage_hour, ("bucket", *DIMENSIONS), SUMS, hours)
     _upsert(connection, usage_day, ("bucket", *DIMENSIONS), SUMS, days)
     _upsert(connection, budget_windows, ("scope", "model", "window", "start"), ("cost", "tokens"), windows)

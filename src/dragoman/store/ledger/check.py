@@ -23,7 +23,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, case, func, literal, select
 
-from dragoman.store.ledger.aggregates import DIMENSIONS, SUMS, TOKENS, Key, window_keys
+from dragoman.store.ledger.aggregates import DIMENSIONS, SPENDERS, SUMS, TOKENS, Key, window_keys
 from dragoman.store.ledger.bills import charge_of
 from dragoman.store.ledger.windows import DAY, HOUR
 from dragoman.store.schema import budget_windows, entries, intents, leases, usage_day, usage_hour
@@ -161,15 +161,14 @@ def _numbers(connection: Connection, query: Select[Any], size: int) -> dict[Key,
 def window_sums(connection: Connection) -> dict[Key, list[int]]:
     """What budget windows should hold, from the entries themselves: money and tokens."""
     table = entries.c
-    names = ("user_id", "key_id", "group_id", "model")
-    dimensions = [table[name] for name in names]
+    dimensions = [table[name] for name in SPENDERS]
     spent = [_plain(name) for name in ("cost", *TOKENS)]
     query = select(_bucket(DAY), *dimensions, *spent).group_by(_bucket(DAY), *dimensions)
     sums: dict[Key, list[int]] = defaultdict(lambda: [0, 0])
     for row in connection.execute(query):
-        at, user_id, key_id, group_id, model, cost, *counts = row
-        facts = {"at": at, "user_id": user_id, "key_id": key_id, "group_id": group_id, "model": model}
-        for key in window_keys(facts):
+        at, *spenders, cost = row[: len(SPENDERS) + 2]
+        counts = row[len(SPENDERS) + 2 :]
+        for key in window_keys({"at": at, **dict(zip(SPENDERS, spenders, strict=True))}):
             kept = sums[key]
             kept[0] += int(cost)
             kept[1] += sum(map(int, counts))

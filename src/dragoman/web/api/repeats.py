@@ -27,7 +27,14 @@ from dragoman.web.api.words import clean
 DAY = 24 * 3600 * 1_000_000
 """How long a key is remembered, in microseconds."""
 
-RepeatKey = Annotated[str | None, Header(alias="Idempotency-Key", max_length=200, description="See above.")]
+RepeatKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=200,
+        description="Repeating a creation with the same key and body gets the first answer again; for a day.",
+    ),
+]
 Make = Callable[[Connection], BaseModel]
 _table = schema.idempotency
 

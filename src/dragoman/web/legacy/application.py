@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dragoman.observe.logs import get_logger
+from dragoman.store.accounts.errors import AccountError
 from dragoman.store.accounts.model import ANONYMOUS, Caller
 from dragoman.store.database import StoreUnavailable
 from dragoman.web.attempts import TooManyAttempts
@@ -50,12 +51,14 @@ class Legacy:
             return
         except Refused as error:
             answer = refusal(error, plain=plain)
+        except AccountError as error:
+            answer = refusal(Refused(400, f"{error.field}: {error}"), plain=plain)
         except TooManyAttempts as error:
             wait = {"retry-after": str(error.retry_after)}
             answer = refusal(Refused(429, "too many failed attempts: wait", wait), plain=plain)
         except StoreUnavailable as error:
             _log.error("store unavailable", exc_info=error)
-            unavailable = Refused(503, "the database cannot be reached: nothing was done", {"retry-after": "2"})
+            unavailable = Refused(503, "the database cannot do this now", {"retry-after": "2"})
             answer = refusal(unavailable, plain=plain)
         except Exception as error:
             _log.error("defect", request_id=exchange.request_id, exc_info=error)

@@ -116,9 +116,7 @@ def _configuration(operations: Operations) -> None:
         _column("updated_at", sa.BigInteger),
         _key("objects", "kind", "name"),
     )
-    operations.create_table(
-        "facts", _column("name", sa.String(200)), _column("value", sa.Text), _key("facts", "name")
-    )
+    operations.create_table("facts", _column("name", sa.String(200)), _column("value", sa.Text), _key("facts", "name"))
     operations.create_table(
         "audit",
         _column("id", _Id),
