@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dragoman.language.events import Finished, Started, UsageReported
 from dragoman.language.ir import Usage
 from dragoman.language.registry import DIALECTS
 from dragoman.language.wire import decode
@@ -37,13 +38,15 @@ def usage_of(identifier: str) -> tuple[Usage, dict[str, Any], str]:
     if "body" in response:
         read = dialect.read_response(response["body"])
         return read.usage, next(iter(read.extras.values()), {}), read.model
-    reader, usage, beside, model = dialect.StreamReader(), Usage(), {}, ""
+    reader, usage, model = dialect.StreamReader(), Usage(), ""
+    beside: dict[str, Any] = {}
     for event in reader.feed(response["sse"].encode()) + reader.close():
-        if type(event).__name__ == "UsageReported":
+        if isinstance(event, UsageReported):
             usage = usage.merged(event.usage)
-        if type(event).__name__ in ("Started", "Finished"):
+        if isinstance(event, Started | Finished):
             beside.update(next(iter(event.extras.values()), {}))
-            model = getattr(event, "model", "") or model
+        if isinstance(event, Started):
+            model = event.model
     return usage, beside, model
 
 
@@ -108,16 +111,16 @@ def test_U11_service_tiers_are_charged_as_they_served() -> None:
 def test_U11_audio_and_images_have_their_own_rates_and_are_not_counted_twice() -> None:
     rates = {"input": Rate(1_000_000_000), "audio_in": Rate(3_000_000_000), "output": Rate(2_000_000_000)}
     price = Price("v", {**rates, "image_out": Rate(30_000_000_000)})
-    usage = Usage(1_000, 0, None, 500, extras={"openai_chat": {
-        "prompt_tokens_details": {"audio_tokens": 400}, "completion_tokens_details": {"audio_tokens": 100}}})  # fmt: skip
+    details = {"prompt_tokens_details": {"audio_tokens": 400}, "completion_tokens_details": {"audio_tokens": 100}}
+    usage = Usage(1_000, 0, None, 500, extras={"openai_chat": details})
     assert price.cost(Tokens(1_000, 0, None, 500), measured(usage).details) == 600 * 1000 + 400 * 3000 + 500 * 2000
     gemini = Usage(1_000, 500, None, 1_290, extras={"gemini": {
         "promptTokensDetails": [{"modality": "TEXT", "tokenCount": 600}, {"modality": "AUDIO", "tokenCount": 900}],
         "cacheTokensDetails": [{"modality": "AUDIO", "tokenCount": 500}],
         "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": 1_290}]}})  # fmt: skip
-    details = measured(gemini).details
-    assert details == {"audio_cache_read": 500, "audio_in": 400, "image_out": 1_290}
-    lines = price.lines(Tokens(1_000, 500, None, 1_290), details)
+    told = measured(gemini).details
+    assert told == {"audio_cache_read": 500, "audio_in": 400, "image_out": 1_290}
+    lines = price.lines(Tokens(1_000, 500, None, 1_290), told)
     assert [(line[0], line[1]) for line in lines] == [
         ("input", 600), ("audio_in", 400), ("cache_read", 500), ("image_out", 1_290),
     ]  # fmt: skip
@@ -275,7 +278,11 @@ def test_K02_the_configuration_has_the_first_word() -> None:
         "prod/gpt-5.2": {"in": 3, "out": 4},
         "local/*": {"in": 0, "out": 0, "unit": "usd_per_million"},
         "local/big-*": {"in": 7, "out": 7},
-        "dated": [{"in": 1, "out": 1}, {"in": 2, "out": 2, "from": date(2026, 1, 1)}, {"in": 3, "out": 3, "from": "2026-03-01"}],
+        "dated": [
+            {"in": 1, "out": 1},
+            {"in": 2, "out": 2, "from": date(2026, 1, 1)},
+            {"in": 3, "out": 3, "from": "2026-03-01"},
+        ],
         "long": {"in": 1, "out": 1, "above": {200000: {"in": 2}}},
     }  # fmt: skip
     book = PriceBook(given)

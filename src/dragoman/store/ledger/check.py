@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, case, func, literal, select
+from sqlalchemy import Connection, Select, and_, case, func, literal, select
 
 from dragoman.store.ledger.aggregates import DIMENSIONS, SPENDERS, SUMS, TOKENS, Key, window_keys
 from dragoman.store.ledger.bills import charge_of
@@ -64,6 +64,7 @@ def violations(
         *_leases(connection, now - 2 * lease),
         *_counters(connection, counters or {}),
         *_kinds(connection),
+        *_reversals(connection),
         *_closings(connection),
         *_entries(connection),
     ]
@@ -222,6 +223,22 @@ def _kinds(connection: Connection) -> Iterator[Violation]:
     )
     for call_id, attempt in connection.execute(both):
         yield Violation("I5", f"attempt {attempt} of call {call_id} is booked and open")
+
+
+def _reversals(connection: Connection) -> Iterator[Violation]:
+    """What was recovered is taken back where it stands, and wholly."""
+    there, back = entries.alias("there"), entries.alias("back")
+    same = [back.c[name] == there.c[name] for name in ("at", "route", "provider", "model", "surface", "closes")]
+    same += [
+        func.coalesce(back.c[name], 0) == func.coalesce(there.c[name], 0) for name in ("user_id", "key_id", "group_id")
+    ]
+    same += [func.coalesce(back.c[name], 0) == -func.coalesce(there.c[name], 0) for name in ("cost", *TOKENS)]
+    query = select(back.c.call_id, back.c.attempt).join(
+        there, (there.c.call_id == back.c.call_id) & (there.c.attempt == back.c.attempt)
+    )
+    query = query.where(back.c.kind == "reversal", there.c.kind == "recovered", ~and_(*same))
+    for call_id, attempt in connection.execute(query):
+        yield Violation("I5", f"attempt {attempt} of call {call_id} is taken back otherwise than it was booked")
 
 
 def _closings(connection: Connection) -> Iterator[Violation]:

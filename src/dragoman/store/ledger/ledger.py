@@ -34,6 +34,9 @@ from dragoman.store.ledger.rows import Unbookable, read_step, step_data
 from dragoman.store.ledger.spool import Spool, SpoolFull
 from dragoman.store.ledger.writing import set_aside, write_notes, write_steps, written_out
 
+SPOOL = "spool"
+"""The folder of what is put aside."""
+
 _BEFORE_US = "before"
 """Whose intents those are that a dead process put aside: nobody's, so they are recovered."""
 
@@ -65,7 +68,7 @@ class Timing:
 
 
 class Ledger:
-    """One for a process. ``replica`` names it among its equals; ``folder`` is where the spool may be.
+    """One for a process. ``replica`` names it among its equals; the spool is a folder in ``folder``.
 
     ``policy`` defaults to what suits the engine: SQLite has one process, which knows all that is spent,
     so calls go on; on PostgreSQL others spend too, so new calls wait and then are refused.
@@ -89,7 +92,7 @@ class Ledger:
         self._alone = database.kind == "sqlite"
         self._policy: Policy = policy or ("spool" if self._alone else "queue")
         self._timing = timing or Timing()
-        self._spool = spool or Spool(folder)
+        self._spool = spool or Spool(None if folder is None else folder / SPOOL)
         self._spool_lock = asyncio.Lock()
         self._batches: Batches[Step] = Batches(self._commit, pause=min(0.25, self._timing.retry))
         self._notes: dict[tuple[str, int], int] = {}
@@ -110,7 +113,11 @@ class Ledger:
 
         Raises StoreUnavailable.
         """
-        await asyncio.to_thread(self._spool.open)
+        try:
+            await asyncio.to_thread(self._spool.open)
+        except OSError as error:
+            _log.warning("nothing can be put aside when the database is away", why=str(error))
+            self._spool = Spool(None)
         if self._alone:
             await self._database.write(lambda connection: recovery.renew_alone(connection, self.replica))
         else:
@@ -394,6 +401,7 @@ class Ledger:
         """Book intents of ours that no call knows of: of a commit that came about after it was given up for lost."""
         if self._down:
             return
+        await asyncio.to_thread(self._spool.load_ballast)
         found = await self._database.read(lambda connection: recovery.left_behind(connection, self.replica))
         strays = (found - self._open) & self._strays
         self._strays = found - self._open

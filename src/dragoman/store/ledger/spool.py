@@ -71,8 +71,6 @@ class Spool:
         files = self._files()
         self._size = sum(path.stat().st_size for path in files)
         self._number = int(files[-1].stem) if files else 0
-        with contextlib.suppress(OSError):  # a full disk has no room for ballast either
-            self._load_ballast()
 
     @property
     def size(self) -> int:
@@ -123,11 +121,9 @@ class Spool:
         path.unlink()
         if not self._files():
             self._size = 0
-            with contextlib.suppress(OSError):
-                self._load_ballast()
 
     def close(self) -> None:
-        """Close the file that is open; what waits stays."""
+        """Close the file that is open; what waits stays. Others may have the folder."""
         self._end_file()
         if self._lock is not None:
             self._lock.free()
@@ -185,9 +181,13 @@ class Spool:
             self._file.close()
             self._file = None
 
-    def _load_ballast(self) -> None:
-        assert self.folder is not None
-        path = self.folder / _BALLAST
+    def load_ballast(self) -> None:
+        """See that there is some. A full disk has no room for it either, which is no error."""
+        if self.folder is not None and self.empty:
+            with contextlib.suppress(OSError):
+                self._load_ballast(self.folder / _BALLAST)
+
+    def _load_ballast(self, path: Path) -> None:
         if path.exists() and path.stat().st_size >= self._reserve:
             return
         with path.open("wb") as file:
