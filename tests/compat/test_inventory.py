@@ -47,6 +47,8 @@ def named() -> dict[str, list[str]]:
     """The tests of each id."""
     found: dict[str, list[str]] = {}
     for path in sorted(TESTS.rglob("test_*.py")):
+        if path == Path(__file__).resolve():
+            continue
         text = path.read_text(encoding="utf-8")
         for name in _NAME.findall(text):
             for letter, number in _ID.findall(name):
