@@ -62,6 +62,7 @@ def build(settings: Settings, *, sinks: Sequence[Sink] = (log_record,), patience
         ),
         patience=patience or Patience(idle=settings.timeout),
         sinks=sinks,
+        tell_bodies=settings.log.bodies,
     )
     simulated = SimulatedServer(providers)
     relay = Relay(house)

@@ -288,6 +288,24 @@ async def test_T_70_C_76_no_words_of_the_conversation_in_any_file(tmp_path: Path
 
 
 @pytest.mark.usefixtures("restored")
+async def test_bodies_are_told_at_debug_level_where_the_operator_wants_them(tmp_path: Path) -> None:
+    lines = tmp_path / "log.jsonl"
+    settings = load(
+        tmp_path, OPENAI_API_KEY="upstream-canary-1", DEBUG="true", DRAGOMAN_LOG_BODIES="true", LOG_FILE_PATH=str(lines)
+    )
+    logs.set_up_logging(settings.log, secrets=settings.all_secrets(), stream=io.StringIO())
+    async with gateway(settings) as rig:
+        content = "prompt-canary-1 upstream-canary-1"
+        asked = {**ASK, "messages": [{"role": "user", "content": content}]}
+        assert (await rig.post("/v1/messages", asked))[0] == 200
+    told = {line["event"]: line for line in map(json.loads, lines.read_text().splitlines()) if line["room"] == "relay"}
+    assert told["request"]["asked"].count("prompt-canary-1") == 1
+    assert told["request"]["sent"].count("prompt-canary-1") == 1
+    assert "Hi" in told["answer"]["got"]
+    assert "upstream-canary-1" not in lines.read_text()
+
+
+@pytest.mark.usefixtures("restored")
 async def test_each_call_is_one_line_with_what_the_contract_asks_for(tmp_path: Path) -> None:
     from dragoman.relay.metering import log_record
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dragoman.language.registry import DIALECTS
 from tests.compat.azure import body as responses_body
 from tests.compat.azure import call, message, thought
 from tests.compat.azure import stream as responses_stream
@@ -499,3 +500,9 @@ def test_the_chat_answers_of_these_tests_say_what_the_items_say() -> None:
         "reasoning_content": "t",
         "tool_calls": [chat_call("call_1", "look", "{}")],
     }
+
+
+def test_T_25_an_incomplete_answer_without_a_reason_was_cut() -> None:
+    body = {"id": "resp_1", "model": "m", "status": "incomplete", "incomplete_details": None, "output": []}
+    response = DIALECTS["openai_responses"].read_response(body)
+    assert response.finish.reason == "length"

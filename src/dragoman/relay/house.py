@@ -19,7 +19,7 @@ from dragoman.upstream.resolution import Resolver
 
 @dataclass(slots=True)
 class House:
-    """What the relay works with."""
+    """What the relay works with. ``tell_bodies`` puts requests and whole answers into debug lines."""
 
     resolver: Resolver
     providers: Mapping[str, Provider]
@@ -31,3 +31,4 @@ class House:
     sinks: Sequence[Sink] = (log_record,)
     estimates: Estimates = field(default_factory=Estimates)
     lessons: Lessons = field(default_factory=Lessons)
+    tell_bodies: bool = False

@@ -230,6 +230,8 @@ class Journey:
         if shot.resolved.overriding.headers:
             signed.headers = {**signed.headers, **shot.resolved.overriding.headers}
         self._signed_call = signed
+        if self._house.tell_bodies:
+            self._tell("request", asked=self._call.body, sent=signed.body)
         for path in signed.withheld:
             self._record.receipt.note(path, "dropped", "the target does not take it")
         # Without the query, where some keep their keys.
@@ -280,6 +282,8 @@ class Journey:
         async with aclosing(self._answers(answer, ready, shot)) as answers:
             async for answer in answers:
                 data = await answer.read(WHOLE_LIMIT, idle_timeout=self._house.patience.idle)
+                if self._house.tell_bodies:
+                    self._tell("answer", got=data)
                 whole = ready.way.whole(data, answer.headers)
         assert whole is not None
         self._meter.whole(whole.response)
@@ -331,6 +335,11 @@ class Journey:
         if tokens is None:
             tokens = house.estimates.counted(target.model, await count_locally(request, target.model))
         await self._send(Answer(200, [JSON_TYPE, *self._own_headers()], encode(count_answer(call.dialect, tokens))))
+
+    def _tell(self, event: str, **bodies: bytes) -> None:
+        """Words of the conversation, for an operator who asked for them; credentials are masked at the log's exit."""
+        words = {name: body.decode("utf-8", "replace") for name, body in bodies.items()}
+        _log.debug(event, request_id=self._call.request_id, **words)
 
     def _stream_head(self) -> Headers:
         if self._call.json_array:

@@ -67,7 +67,7 @@ def read_finish(body: Object, parts: Sequence[Part]) -> Finish:
     raw = ""
     if status == "incomplete" or (details and status is None):
         raw = str(details.get("reason") or "") if isinstance(details, dict) else ""
-        reason = _CUT.get(raw, "unknown")
+        reason = _CUT.get(raw, "unknown") if raw else "length"
     elif status not in ("completed", None):
         reason, raw = "unknown", str(status)
     if reason in ("end", "unknown"):
