@@ -503,6 +503,6 @@ def test_the_chat_answers_of_these_tests_say_what_the_items_say() -> None:
 
 
 def test_T_25_an_incomplete_answer_without_a_reason_was_cut() -> None:
-    body = {"id": "resp_1", "model": "m", "status": "incomplete", "incomplete_details": None, "output": []}
+    body: dict[str, Any] = {"id": "resp_1", "model": "m", "status": "incomplete", "output": []}
     response = DIALECTS["openai_responses"].read_response(body)
     assert response.finish.reason == "length"
