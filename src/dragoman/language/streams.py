@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from dragoman.language.events import Event, Failed, Finished, PartDelta, PartEnded, PartStarted, Started, UsageReported
-from dragoman.language.failures import Failure
+from dragoman.language.failures import Failure, Refused
 from dragoman.language.ir import Json, Part, Request, Usage
 from dragoman.language.losses import Receipt
 from dragoman.language.sse import EventTooLarge, JsonArrayParser, SseEvent, SseParser
@@ -34,6 +35,10 @@ class Asked:
     created: int
     input_estimate: int = 0
     receipt: Receipt = field(default_factory=Receipt)
+
+
+UNREADABLE = (TypeError, AttributeError, KeyError, IndexError, ValueError, OverflowError, RecursionError, Refused)
+"""What reading raises where a provider's words have a shape that no reader foresaw: a broken reply, not a defect."""
 
 
 class StreamReader(ABC):
@@ -82,10 +87,16 @@ class StreamReader(ABC):
             for event in self._frames.close():
                 self._payload(event)
         if not self.ended:
-            self._end()
+            self._ended_early()
         if not self.ended:
             self._fail("the upstream closed the stream before its end")
         return self._drain()
+
+    def _ended_early(self) -> None:
+        try:
+            self._end()
+        except UNREADABLE:
+            self._fail("the upstream's answer cannot be read")
 
     def fail(self, failure: Failure) -> list[Event]:
         """The transport broke: end open parts and fail, unless the answer had ended."""
@@ -119,7 +130,9 @@ class StreamReader(ABC):
         self._out.append(event)
 
     def _fail(self, message: str) -> None:
-        self._close_parts()
+        # What broke the reader may stand in the way of its tidying up; the failure is told all the same.
+        with suppress(*UNREADABLE):
+            self._close_parts()
         self._emit(Failed(Failure("server", message)))
 
     def _choose_framing(self, data: bytes) -> bool:
@@ -139,7 +152,7 @@ class StreamReader(ABC):
         data = event.data
         if data[:6] == b"[DONE]":
             self.done = True
-            self._end()
+            self._ended_early()
             return
         try:
             payload = decode(data)
@@ -149,7 +162,10 @@ class StreamReader(ABC):
         if b"\\" in data and not self._surrogates and b"\\ud" in data.lower():
             self._surrogates = True
         if isinstance(payload, dict):
-            self._event(event.name, payload)
+            try:
+                self._event(event.name, payload)
+            except UNREADABLE:
+                self._fail("the upstream sent an event that cannot be read")
 
     def _undecodable(self, event: SseEvent) -> None:
         """Text that is not JSON: an error line says what went wrong, anything else is skipped."""
@@ -163,7 +179,10 @@ class StreamReader(ABC):
             self._fail("the upstream's answer is not JSON")
             return
         if isinstance(body, dict):
-            self._whole(body)
+            try:
+                self._whole(body)
+            except UNREADABLE:
+                self._fail("the upstream's answer cannot be read")
         else:
             self._fail("the upstream's answer is not a JSON object")
 

@@ -16,7 +16,7 @@ from dragoman.language.ir import Json, Reasoning, Response, ToolCall
 from dragoman.language.issuers import marked
 from dragoman.language.registry import DIALECTS
 from dragoman.language.splice import replaced_at
-from dragoman.language.streams import Asked
+from dragoman.language.streams import UNREADABLE, Asked
 from dragoman.language.wire import decode_exactly, encode
 from dragoman.relay.stages import Stage, call_id
 from dragoman.relay.tracts import Watcher
@@ -59,7 +59,7 @@ def read_whole(data: bytes, headers: Mapping[str, str], ways: Ways, asked: Asked
     if not ways.short or is_event_stream(data, headers):
         return rewritten(read_response(data, headers, ways.upstream_dialect), ways, asked)
     body = read_json(data)
-    response = DIALECTS[ways.upstream_dialect].read_response(body)
+    response = _read(ways.upstream_dialect, body)
     if _NO_ARGUMENTS.search(data):
         return rewritten(response, ways, asked)
     for watcher in ways.watchers:
@@ -99,9 +99,17 @@ def read_json(data: bytes) -> dict[str, Json]:
 def read_response(data: bytes, headers: Mapping[str, str], dialect: str) -> Response:
     """A provider's whole answer, whatever form it has. Raises AnswerFailed when it is none."""
     if not is_event_stream(data, headers):
-        return DIALECTS[dialect].read_response(read_json(data))
+        return _read(dialect, read_json(data))
     reader = DIALECTS[dialect].StreamReader()
     return fold(reader.feed(data) + reader.close())
+
+
+def _read(dialect: str, body: dict[str, Json]) -> Response:
+    try:
+        return DIALECTS[dialect].read_response(body)
+    except UNREADABLE as error:
+        failure = Failure("server", "the provider's answer cannot be read", status=502, code="upstream_unreachable")
+        raise AnswerFailed(failure) from error
 
 
 def rewritten(response: Response, ways: Ways, asked: Asked) -> WholeAnswer:

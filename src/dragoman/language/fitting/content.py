@@ -161,10 +161,11 @@ def _fit_block(draft: Draft, block: Opaque, path: str) -> Part:
     if block.dialect == draft.profile.dialect:
         return block
     text = readable(block, draft.names.wire)
-    if block.data.get("type") in _PLACES:
+    kind = block.data.get("type")
+    if isinstance(kind, str) and kind in _PLACES:
         draft.gone = True
         return GONE
-    name = block.data.get("type") or next(iter(block.data), "block")
+    name = kind if isinstance(kind, str) and kind else next(iter(block.data), "block")
     if text is None:
         return draft.drop(path, f"{name} is understood only by {block.dialect}")
     draft.receipt.note(path, "approximated", f"{name} goes out as text")

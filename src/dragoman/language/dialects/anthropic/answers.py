@@ -225,7 +225,7 @@ def write_response(response: Response, asked: Asked) -> dict[str, Json]:
     content = [block for at, part in enumerate(parts) if (block := _answer_block(part, asked, at)) is not None]
     if not content and NAME not in response.extras:
         content = [{"type": "text", "text": ""}]
-    has_call = any(block["type"] == "tool_use" for block in content)
+    has_call = any(block.get("type") == "tool_use" for block in content)
     body: Fields = {
         "id": message_id(response.id, asked),
         "type": "message",

@@ -37,6 +37,7 @@ _MEDIA_TYPES = {
     "mov": "video/mov",
     "webm": "video/webm",
 }
+_MEDIA_WORDS = ("mimeType", "data", "fileUri", "displayName")
 _DEFAULT_TYPES: dict[MediaKind, str] = {
     "image": "image/jpeg",
     "document": "application/pdf",
@@ -52,13 +53,22 @@ def read_part(part: dict[str, Json]) -> Part:
         return Opaque(NAME, part)
     if known == ["text"] and isinstance(part["text"], str):
         return _read_text(dict(part))
-    if known == ["inlineData"] and isinstance(part["inlineData"], dict):
+    if known == ["inlineData"] and misspelt(part, "inlineData") is None:
         return _read_inline(dict(part))
-    if known == ["fileData"] and isinstance(part["fileData"], dict):
+    if known == ["fileData"] and misspelt(part, "fileData") is None:
         return _read_file(dict(part))
     if not known and (part.get("thought") is True or set(part) == {"thoughtSignature"}):
         return _read_text({**part, "text": "", "~no_text": True})
     return Opaque(NAME, part)
+
+
+def misspelt(part: dict[str, Json], name: str) -> str | None:
+    """The place in a part's media that is not what the wire says, None when all is well."""
+    blob = part.get(name)
+    if not isinstance(blob, dict):
+        return name
+    wrong = (key for key in _MEDIA_WORDS if blob.get(key) is not None and not isinstance(blob[key], str))
+    return next((f"{name}.{key}" for key in wrong), None)
 
 
 def _read_text(rest: dict[str, Json]) -> Part:

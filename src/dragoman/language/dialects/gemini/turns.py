@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dragoman.language.dialects.gemini.parts import (
+    misspelt,
     read_call,
     read_part,
     write_call,
@@ -98,6 +99,9 @@ class _TurnReader:
             return {"text": part}
         if not isinstance(part, dict):
             raise Refused(path, "must be an object")
+        for name in ("inlineData", "fileData"):
+            if part.get(name) is not None and (place := misspelt(part, name)) is not None:
+                raise Refused(f"{path}.{place}", "must be an object" if place == name else "must be a string")
         return part
 
     def _part(self, part: dict[str, Json], turn: int, at: int) -> Part:

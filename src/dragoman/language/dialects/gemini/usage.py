@@ -9,6 +9,8 @@ https://ai.google.dev/api/generate-content#FinishReason
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from dragoman.language.dialects.gemini.spelling import extras, ours, wire_fields
 from dragoman.language.ir import FinishReason, Json, Usage
 
@@ -67,7 +69,11 @@ def write_reason(reason: FinishReason, raw: str) -> str:
 
 def read_counts(wire: dict[str, Json]) -> Usage:
     """The numbers alone. What is missing is unreported, not zero (U03)."""
-    get = wire.get
+
+    def get(name: str) -> int | None:
+        value = wire.get(name)
+        return value if _is_count(value) else None
+
     prompt, cached, tools = get("promptTokenCount"), get("cachedContentTokenCount"), get("toolUsePromptTokenCount")
     said, thought = get("candidatesTokenCount"), get("thoughtsTokenCount")
     fresh = None
@@ -89,7 +95,7 @@ def read_usage(wire: dict[str, Json]) -> Usage:
     return usage
 
 
-def _is_count(value: Json) -> bool:
+def _is_count(value: Json) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 

@@ -76,9 +76,16 @@ def write_usage(usage: Usage, complete: bool) -> Object:
         numbers |= fields.get("~numbers", {})
         written = {name: numbers[name] for name in _TOTALS if name in keys}
         for key, counts in ((_INPUT, inputs), (_OUTPUT, outputs)):
-            said = fields.get(f"~{key}")
             if key in keys:
-                written[key] = {name: counts[name] for name in said} if isinstance(said, list) else said
+                written[key] = _as_named(fields.get(f"~{key}"), counts)
     for name, value in plain(usage.extras).items():
-        written[name] = {**written.get(name, {}), **value} if name in (_INPUT, _OUTPUT) else value
+        base = written.get(name) if name in (_INPUT, _OUTPUT) else None
+        written[name] = {**base, **value} if isinstance(base, dict) and isinstance(value, dict) else value
     return written
+
+
+def _as_named(said: Json, counts: Object) -> Json:
+    """The counts an owner's detail object named, or what stood in its place."""
+    if not isinstance(said, list):
+        return said
+    return {name: counts[name] for name in said if isinstance(name, str) and name in counts}
