@@ -44,7 +44,8 @@ async def test_T32_status_words_and_wait_survive(dialect: str, stream: bool, sta
     elif stream:
         body = {**body, "stream": True}
     error = {"error": {"message": WORDS, "type": "some_error", "code": "some_code", "param": None}}
-    async with running() as rig:
+    # No ping may open the status while a slow machine is still at work.
+    async with running(patience=Patience(ping=10, idle=5, slow_client=5, connect=2)) as rig:
         rig.provider.script = whole(error, status, retry_after="6.2", retry_after_ms="6200")
         got, headers, answer = await rig.post(path, body)
         assert got in same_status(dialect, status)

@@ -36,6 +36,9 @@ from tests.relay.rig import (
 
 STREAM = {**ASK, "model": "main", "stream": True}
 PLAIN = {**CHAT_ASK, "model": "main"}
+CALM = Patience(ping=10, idle=5, slow_client=5, connect=2)
+"""No ping opens the status while a slow machine is still at work."""
+
 THROTTLED = {"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}}
 
 
@@ -126,7 +129,7 @@ FAILURES = {
 @pytest.mark.parametrize("body", [STREAM, PLAIN], ids=["streamed", "whole"])
 async def test_E13_another_target_takes_over_before_the_first_byte(name: str, body: dict[str, Any]) -> None:
     good = replay(*chat_stream("Hello")) if body.get("stream") else whole(chat_body("Hello"))
-    async with two_accounts(FAILURES[name], good) as two:
+    async with two_accounts(FAILURES[name], good, patience=CALM) as two:
         path = "/v1/messages" if body.get("stream") else "/v1/chat/completions"
         status, headers, answer = await two.rig.post(path, body)
         assert status == 200
