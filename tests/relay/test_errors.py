@@ -9,8 +9,8 @@ import pytest
 
 from dragoman.language.failures import Failure
 from dragoman.relay.cleaning import Secrets, clean_error_body, clean_failure, clean_text
-from dragoman.relay.streaming import Patience
 from dragoman.relay.limits import limit_headers, retry_headers
+from dragoman.relay.streaming import Patience
 from tests.relay.rig import ASK, CHAT_ASK, GEMINI_ASK, RESPONSES_ASK, Asked, Wire, running, settings_for, whole
 
 CLIENTS: dict[str, tuple[str, dict[str, Any]]] = {
