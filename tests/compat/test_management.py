@@ -208,7 +208,13 @@ async def test_C_58_usage_of_a_key(database: Database) -> None:
         }
         for seeing in ("ann", "admin", "root"):
             assert (await house.ask("GET", path, who=seeing)).json == expected
-        refused: list[tuple[str | None, int]] = [("ben", 403), ("mia", 403), ("shared", 403), (None, 401), ("wrong", 401)]
+        refused: list[tuple[str | None, int]] = [
+            ("ben", 403),
+            ("mia", 403),
+            ("shared", 403),
+            (None, 401),
+            ("wrong", 401),
+        ]
         for who, status in refused:
             answer = await house.ask("GET", path, who=who)
             assert (answer.status, list(answer.json)) == (status, ["detail"]), who
