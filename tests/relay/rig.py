@@ -235,6 +235,27 @@ async def running(
         await provider.stop()
 
 
+class QuickServer(uvicorn.Server):
+    """As uvicorn's, without the tenths of a second it takes for its ticks and at its end, in every test."""
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        while not self.should_exit:
+            await asyncio.sleep(0.002)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        try:
+            await asyncio.wait_for(self._wait_tasks_to_complete(), self.config.timeout_graceful_shutdown)
+        except TimeoutError:
+            for task in self.server_state.tasks:
+                task.cancel()
+        await self.lifespan.shutdown()
+
+
 _SERVERS: dict[int, uvicorn.Server] = {}
 
 
@@ -250,7 +271,7 @@ async def served(app: Any) -> AsyncIterator[int]:
     config = uvicorn.Config(
         app, log_level="warning", access_log=False, ws="none", http="httptools", timeout_graceful_shutdown=1
     )
-    server = uvicorn.Server(config)
+    server = QuickServer(config)
     _SERVERS[id(app)] = server
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
     task = asyncio.ensure_future(server.serve(sockets=[listener]))
