@@ -676,7 +676,7 @@ def test_B03_half_characters_are_replaced() -> None:
 def test_requests_of_real_clients_come_back(name: str) -> None:
     folder = FOLDER.parents[1] / "clients" / "examples"
     if not folder.is_dir():
-        pytest.skip("the recorded clients (../shared/clients) are not here")
+        pytest.skip("the recorded requests of clients are not here")
     [path] = Path(folder).glob(f"{name}*.json")
     body = json.loads(path.read_text("utf-8"))["body"]
     request = read(body)

@@ -485,6 +485,6 @@ def test_what_cannot_be_read_is_refused_with_its_path(body: Json, path: str) -> 
 def test_the_official_clients_requests(name: str) -> None:
     file = corpus.FOLDER.parents[1] / "clients" / "examples" / f"{name}.json"
     if not file.is_file():
-        pytest.skip("the recorded client requests (../shared/clients) are not here")
+        pytest.skip("the recorded requests of clients are not here")
     body = json.loads(file.read_text("utf-8"))["body"]
     assert chat.write_request(chat.read_request(json.loads(json.dumps(body))), HERE, Receipt()) == body

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -167,20 +168,20 @@ class Answered:
     calls: list[tuple[str, str, Any]]
 
 
-class Client:
+class Client(ABC):
     """A client with a history of its own."""
 
     def __init__(self, stream: bool) -> None:
         self.stream = stream
         self.history: list[Any] = []
 
+    @abstractmethod
     def body(self, model: str, asking: Asking) -> tuple[str, dict[str, Any]]:
         """Path and body of the next call."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take(self, data: bytes) -> Answered:
         """Read the answer and put it into the history."""
-        raise NotImplementedError
 
 
 def payloads(data: bytes) -> list[Any]:
