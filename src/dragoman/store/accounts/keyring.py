@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import TypeVar
@@ -110,6 +110,7 @@ class KeyRing:
         self._poll = poll
         self._known = _Known(everybody=Scope("global", self._house.everybody or Rules()))
         self._uses: dict[int, int] = {}
+        self._followers: list[Callable[[], Awaitable[None]]] = []
         self._one = asyncio.Lock()
         self._told = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -187,6 +188,12 @@ class KeyRing:
             if rows is not None:
                 # Off the event loop: thousands of keys take a while.
                 self._known = await asyncio.to_thread(_made, rows, self._house, self._known.entries)
+                for follow in self._followers:
+                    await follow()
+
+    def follow(self, follow: Callable[[], Awaitable[None]]) -> None:
+        """Call this whenever something newer was taken up, before whoever wrote it hears that it holds."""
+        self._followers.append(follow)
 
     def notify(self) -> None:
         """Somebody says that accounts were changed: look now. Must be called in the event loop."""
