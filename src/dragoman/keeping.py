@@ -10,13 +10,15 @@ import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import tzinfo
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from dragoman.in_force import InForce
 from dragoman.observe.logs import get_logger
 from dragoman.relay.admission.memory import MemoryAdmission
 from dragoman.relay.admission.model import Admission
-from dragoman.relay.admission.shared import RedisAdmission
 from dragoman.relay.booking import Books
 from dragoman.settings import Settings
 from dragoman.store.accounts.hashing import Hasher
@@ -26,20 +28,26 @@ from dragoman.store.accounts.opening import open_accounts
 from dragoman.store.importers import lying_about
 from dragoman.store.ledger.ledger import Ledger, wall_clock
 from dragoman.store.ledger.prices import PriceBook
+from dragoman.store.ledger.reached import teller
 from dragoman.store.ledger.settled import count_replicas, ledger_reader
+from dragoman.store.ledger.windows import read_zone
 from dragoman.store.opening import Store, open_store
 from dragoman.web.asgi import Mount
 from dragoman.web.credentials import Gate, gate_of
 from dragoman.web.management import management
+
+if TYPE_CHECKING:
+    from dragoman.relay.admission.shared import RedisAdmission
 
 _log = get_logger("store")
 
 
 @dataclass(slots=True)
 class Kept:
-    """What ``app.build`` stands on. ``shown_once`` are lines for standard output and nothing else."""
+    """What ``app.Works`` stands on. ``shown_once`` are lines for standard output and nothing else."""
 
     store: Store
+    in_force: InForce
     ring: KeyRing
     ledger: Ledger
     books: Books
@@ -58,7 +66,7 @@ class Kept:
 
 async def keep(settings: Settings) -> Kept:
     """Open everything. Raises ConfigError, StoreUnavailable, SchemaTooNew or SecretUnusable, for whoever starts it."""
-    prices = PriceBook(settings.prices)
+    prices = PriceBook(settings.prices, settings.limits.fallback_price)
     rules = house_rules(settings)
     store = await _opened(settings)
     try:
@@ -68,8 +76,17 @@ async def keep(settings: Settings) -> Kept:
         for line in opened.lines():
             _log.info(line)
         ring = KeyRing(store.database, hasher, rules)
-        ledger = Ledger(store.database, replica=f"{platform.node()}-{os.getpid()}", folder=store.place.folder)
+        ledger = Ledger(
+            store.database,
+            replica=f"{platform.node()}-{os.getpid()}",
+            folder=store.place.folder,
+            zone=read_zone(settings.limits.zone),
+        )
         admission = _admission(settings, store, ledger)
+        in_force = InForce(settings, store.database, store.secrets)
+        await in_force.renew()
+        prices.adopt(in_force.settings.prices)
+        ring.follow(in_force.renew)
         await ring.start()
         await ledger.start()
         await admission.start()
@@ -79,8 +96,8 @@ async def keep(settings: Settings) -> Kept:
         raise
     mounts = management(settings, store.database, ring, cipher=store.secrets, clock=wall_clock)
     gate = gate_of(settings.auth, ring)
-    books = Books(ledger, prices)
-    return Kept(store, ring, ledger, books, admission, gate, mounts, list(opened.shown_once()))
+    books = Books(ledger, prices, ledger.now)
+    return Kept(store, in_force, ring, ledger, books, admission, gate, mounts, list(opened.shown_once()))
 
 
 async def _opened(settings: Settings) -> Store:
@@ -100,10 +117,20 @@ def _admission(settings: Settings, store: Store, ledger: Ledger) -> MemoryAdmiss
     def complete() -> bool:
         return ledger.put_aside == 0
 
+    tell = teller(store.database, ledger.now)
+
+    def zone() -> tzinfo:
+        return ledger.zone
+
     if settings.redis is None:
-        return MemoryAdmission(settled=settled, complete=complete)
+        return MemoryAdmission(ledger.now, settled=settled, complete=complete, zone=zone, tell=tell)
+    from dragoman.relay.admission.shared import RedisAdmission  # few have one, and its driver takes long to load
+
     count = partial(store.database.read, partial(count_replicas, clock=wall_clock))
-    return RedisAdmission(settings.redis.get_secret_value(), settled=settled, complete=complete, replicas=count)
+    url, prefix = settings.redis.url.get_secret_value(), settings.redis.prefix
+    return RedisAdmission(
+        url, ledger.now, settled=settled, complete=complete, replicas=count, zone=zone, tell=tell, prefix=prefix
+    )
 
 
 __all__ = ["Admission", "Kept", "keep"]

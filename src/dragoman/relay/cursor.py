@@ -124,10 +124,10 @@ class CursorRelay:
     """Carries Cursor's calls by a relay whose house knows Cursor's names."""
 
     def __init__(self, house: House, settings: Settings) -> None:
-        resolver = CursorResolver(settings)
-        name = azure_name(settings, resolver.preferred)
+        self.resolver = CursorResolver(settings)
+        name = azure_name(settings, self.resolver.preferred)
         providers = on_responses(house.providers, name, settings.models.cursor_deployment)
-        self._relay = Relay(replace(house, resolver=resolver, providers=providers))
+        self._relay = Relay(replace(house, resolver=self.resolver, providers=providers))
         self._manners = CursorManners()
 
     async def carry(self, call: Call, client: Client) -> None:

@@ -35,6 +35,14 @@ class _Reach:
 _reaches: WeakKeyDictionary[Resolver, dict[tuple[str, ...], _Reach]] = WeakKeyDictionary()
 
 
+def may_use(resolver: Resolver, surface: str, name: str, caller: Caller) -> bool:
+    """Whether a client of the given dialect who asks for ``name`` is served."""
+    try:
+        return allowed(resolver, resolver.plan(name, surface=surface), caller) is not None
+    except (Refused, UpstreamTrouble):
+        return False
+
+
 def allowed(resolver: Resolver, plan: Plan, caller: Caller) -> Plan | None:
     """The plan with those targets that every scope of the caller allows; None when none is left."""
     for scope in caller.scopes:

@@ -17,7 +17,7 @@ from dragoman.settings.yamlfile import Key
 
 INNER: dict[type[BaseModel], frozenset[str]] = {
     Settings: frozenset({"preset", "preset_reason", "config_path", "notes"}),
-    ProviderSettings: frozenset({"origin", "from_file", "missing"}),
+    ProviderSettings: frozenset({"origin", "from_file", "stand_in", "missing"}),
     AuthSettings: frozenset({"because"}),
 }
 """Fields that the loader fills and nobody may set."""

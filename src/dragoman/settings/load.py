@@ -121,7 +121,7 @@ class _Assembly:
         host = host.get("host") if isinstance(host, dict) else None
         tree = choice.preset.defaults(host if isinstance(host, str) else ServerSettings().host)
         tree["models"] = model_defaults(choice.preset, self._variables, self._accounts.preferred)
-        if len(named) == 1 and not self._accounts.made:
+        if len(named) <= 1 and not self._accounts.made:
             tree["models"]["unmapped"] = "passthrough"
         if self._resource is not None and self._resource.users:
             tree["init_users"] = self._resource.users
@@ -130,7 +130,8 @@ class _Assembly:
     def _whole_tree(self, choice: Choice, defaults: dict[str, Any]) -> dict[str, Any]:
         tree = _overlaid(_overlaid(defaults, self._tree), self._said.tree)
         if not tree["providers"]:
-            tree["providers"] = {"sim": {"kind": "sim", "origin": "nothing else is configured", "allow_private": True}}
+            stand_in = {"kind": "sim", "origin": "nothing else is configured", "allow_private": True, "stand_in": True}
+            tree["providers"] = {"sim": stand_in}
         return tree | {"preset": choice.preset.name, "preset_reason": choice.reason, "config_path": self._path}
 
     # ------------------------------------------------------------ the file

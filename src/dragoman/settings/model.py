@@ -8,6 +8,7 @@ port, unless the reader of a variable says so. Secrets never print.
 from __future__ import annotations
 
 from typing import Any, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
@@ -56,8 +57,9 @@ class ProviderSettings(Part):
     asked on. ``families`` maps a model or deployment to ``family`` or
     ``family:chat``/``family:responses``; ``family`` holds for all others. ``deployments`` maps a
     client's model name to the provider's. ``timeout`` is seconds of silence. ``origin`` tells who
-    defined it (``from_file``: the configuration file did); ``missing`` names what must still be set
-    before the first call can work.
+    defined it (``from_file``: somebody did by name, in the file or the database), ``stand_in`` that it
+    is there for want of any other; ``missing`` names what must still be set before the first call can
+    work.
     """
 
     kind: ProviderKind
@@ -83,6 +85,7 @@ class ProviderSettings(Part):
     max_parallel: Whole | None = Field(default=None, ge=1)
     origin: str = ""
     from_file: bool = False
+    stand_in: bool = False
     missing: str = ""
 
     @model_validator(mode="before")
@@ -143,10 +146,26 @@ class ProviderSettings(Part):
 
 
 class LimitSettings(Part):
-    """Bounds. ``body`` is the largest request body in bytes; ``default`` is kept for limits by key."""
+    """Bounds. ``body`` is the largest request body in bytes; ``default`` are the rules that bind everybody.
+
+    ``zone`` is where budgets' days, weeks and months begin. ``fallback_price``, written like one of ``prices``, is
+    what models cost that have no price; without it no budget in money pays for them.
+    """
 
     body: Size = 32 * 1024 * 1024
     default: dict[str, Any] = {}
+    zone: str = "UTC"
+    fallback_price: dict[str, Any] = {}
+
+    @field_validator("zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            if value != "UTC":
+                ZoneInfo(value)
+        except (KeyError, OSError, ValueError):
+            raise ValueError("must be a time zone that this machine knows, like Europe/Berlin") from None
+        return value
 
 
 class AuthSettings(Part):
@@ -168,6 +187,28 @@ class AuthSettings(Part):
     def required(self) -> bool:
         """Whether a call without a valid credential is refused."""
         return self.mode == "required" or (self.mode == "auto" and (self.token is not None or bool(self.because)))
+
+
+class RedisSettings(Part):
+    """What replicas have in common and may lose; a URL alone will do.
+
+    ``prefix`` begins every name there, so that several installations can share one server.
+    """
+
+    url: Secret
+    prefix: str = Field(default="dragoman", pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str | Secret) else value
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: Secret) -> Secret:
+        if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
 
 
 class ModelSettings(Part):
@@ -205,8 +246,8 @@ class Settings(Part):
     first start creates; ``database_folder`` is where the database file is put when ``database`` names
     none. ``preset`` and ``preset_reason``
     tell which defaults hold and why; ``notes`` are warnings to print at the start.
-    Sections of later parts are kept as they stand: prices, groups, database, redis, secrets,
-    capture, disconnect.
+    Sections of later parts are kept as they stand: prices, groups, database, secrets, capture,
+    disconnect.
     """
 
     version: Literal[1] = 1
@@ -231,7 +272,7 @@ class Settings(Part):
     groups: dict[str, Any] = {}
     database: Secret | None = None
     database_folder: str = ""
-    redis: Secret | None = None
+    redis: RedisSettings | None = None
     secrets: dict[str, Secret] = {}
     capture: dict[str, Any] = {}
     disconnect: dict[str, str] = {}
@@ -247,7 +288,8 @@ class Settings(Part):
 
     def all_secrets(self) -> list[str]:
         """Every secret text of the configuration, for the log's redaction."""
-        found = [self.auth.token, self.database, self.redis, *self.secrets.values(), self.smtp.password]
+        found = [self.auth.token, self.database, *self.secrets.values(), self.smtp.password]
+        found += [self.redis.url] if self.redis is not None else []
         found += [self.admin.key, self.admin.password, self.admin.init_token, *(user.token for user in self.init_users)]
         for provider in self.providers.values():
             found += [provider.api_key, *provider.api_keys, provider.client_secret, *provider.headers.values()]

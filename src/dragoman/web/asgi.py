@@ -7,6 +7,7 @@ stands in ``Gateway._operations``. It must not know wires, providers or translat
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from dragoman.language.failures import Failure
@@ -28,7 +29,7 @@ from dragoman.web.exchange import (
     Send,
 )
 from dragoman.web.information import Information
-from dragoman.web.models import Catalog, client_shape, cursor_list
+from dragoman.web.models import Catalog, client_shape
 from dragoman.web.permission import surface_refusal
 from dragoman.web.surfaces import CHAT, GEMINI, Match, Surfaces, Unmatched, tidy
 
@@ -62,22 +63,33 @@ class Mount(Protocol):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What calls go to while one configuration holds.
+
+    ``carriers`` carry the calls of surfaces by name, the relay those of all others; ``cursor_catalog``
+    lists what Cursor is shown.
+    """
+
+    relay: Carrier
+    catalog: Catalog
+    cursor_catalog: Catalog
+    information: Information
+    carriers: Mapping[str, Carrier] = field(default_factory=dict)
+
+
 class Gateway:
-    """The ASGI application. ``carriers`` carry the calls of surfaces by name, the relay those of all others.
+    """The ASGI application. ``serving`` may be replaced at any time: calls under way end as they began.
 
     ``mounts`` are asked, in order, about paths that no surface has: model traffic never passes them.
     """
 
     def __init__(
         self,
-        relay: Carrier,
+        serving: Serving,
         gate: Gate,
-        catalog: Catalog,
-        information: Information,
         remembered: Remembered,
         *,
-        carriers: Mapping[str, Carrier] | None = None,
-        cursor_names: Sequence[str] = (),
         body_limit: int = 32 * 1024 * 1024,
         cors_origins: Sequence[str] = (),
         surfaces: Surfaces | None = None,
@@ -85,12 +97,8 @@ class Gateway:
         on_start: Sequence[Hook] = (),
         on_stop: Sequence[Hook] = (),
     ) -> None:
-        self._relay = relay
-        self._carriers = carriers or {}
-        self._cursor_models = encode(cursor_list(cursor_names))
+        self.serving = serving
         self._gate = gate
-        self._catalog = catalog
-        self._information = information
         self._remembered = remembered
         self._room = BodyRoom(each=body_limit)
         self._cors = frozenset(cors_origins)
@@ -182,7 +190,8 @@ class Gateway:
             failure = Failure("overloaded", "too many large requests at once", retry_after=2)
             await self._refuse(exchange, surface.dialect, failure, [("connection", "close")])
             return
-        carrier = self._carriers.get(match.surface.name, self._relay)
+        serving = self.serving
+        carrier = serving.carriers.get(match.surface.name, serving.relay)
         await carrier.carry(self._call(exchange, match, caller, body), exchange)
 
     def _call(self, exchange: Exchange, match: Match, caller: Caller, body: bytes) -> Call:
@@ -212,14 +221,14 @@ class Gateway:
 
     async def _models(self, exchange: Exchange, match: Match, caller: Caller) -> None:
         shape = client_shape(match.surface.dialect, exchange.headers)
-        await exchange.answer(200, encode(await self._catalog.listed(shape)))
+        await exchange.answer(200, encode(await self.serving.catalog.listed(shape, caller)))
 
     async def _list_for_cursor(self, exchange: Exchange, match: Match, caller: Caller) -> None:
-        await exchange.answer(200, self._cursor_models)
+        await exchange.answer(200, encode(await self.serving.cursor_catalog.listed_for_cursor(caller)))
 
     async def _model(self, exchange: Exchange, match: Match, caller: Caller) -> None:
         shape = client_shape(match.surface.dialect, exchange.headers)
-        entry = await self._catalog.one(match.value, shape)
+        entry = await self.serving.catalog.one(match.value, shape, caller)
         if entry is None:
             failure = Failure("not_found", f"model {match.value!r} is not known here", code="model_not_found")
             await self._refuse(exchange, shape, failure)
@@ -252,10 +261,10 @@ class Gateway:
         await self._refuse_path(exchange, Unmatched(("POST",), match.surface.dialect))
 
     async def _info(self, exchange: Exchange, match: Match, caller: Caller) -> None:
-        await exchange.answer(200, encode(self._information.about()))
+        await exchange.answer(200, encode(self.serving.information.about()))
 
     async def _health(self, exchange: Exchange, match: Match, caller: Caller) -> None:
-        await exchange.answer(200, encode(self._information.health()))
+        await exchange.answer(200, encode(self.serving.information.health()))
 
     async def _hello(self, exchange: Exchange, match: Match, caller: Caller) -> None:
         await exchange.answer(200, b"{}")

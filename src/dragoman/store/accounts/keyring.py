@@ -1,7 +1,8 @@
 """All keys in memory, by hash: who a credential belongs to, without a query.
 
 Every change of accounts counts a version up in its own transaction. A ring that hears of a newer version,
-by asking twice a second or because somebody told it, reads everything anew and takes it up in one step.
+by asking twice a second or because somebody told it, reads everything anew, page by page, and takes it up
+in one step. What rows mean is only worked out when their key is used, and again when one of them changed.
 An unknown value costs two hashes. While the database is away, what was known last holds.
 
 It must not know HTTP, nor what rules mean.
@@ -15,9 +16,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Text, cast, select
 
 from dragoman.observe.logs import get_logger
 from dragoman.store import schema
@@ -25,10 +26,11 @@ from dragoman.store.accounts.errors import Invalid
 from dragoman.store.accounts.hashing import Hasher
 from dragoman.store.accounts.house import HouseRules
 from dragoman.store.accounts.keys import note_uses
-from dragoman.store.accounts.model import ANONYMOUS, SHARED, Caller, Rules, Scope
+from dragoman.store.accounts.model import ANONYMOUS, SHARED, Caller, Role, Rules, Scope
 from dragoman.store.accounts.rules import read_rules
 from dragoman.store.accounts.words import version
 from dragoman.store.database import Database, StoreUnavailable
+from dragoman.store.values import read_json
 
 POLL = 0.4
 """Seconds between two looks at the version: what is revoked elsewhere ends here within one second."""
@@ -36,11 +38,15 @@ POLL = 0.4
 USE_NOTED = 60 * 1_000_000
 """Microseconds for which one note of a key's last use is new enough."""
 
+PAGE = 1000
+"""Rows read at a time: on PostgreSQL they are taken in on the event loop, which must not stand still for long."""
+
 LIMITS = "global"
 """The object of kind ``limits`` that holds for everybody where the configuration file says nothing."""
 
 Result = TypeVar("Result")
 Clock = Callable[[], int]
+Follow = Callable[[], Awaitable[None]]
 _log = get_logger("accounts")
 
 
@@ -56,13 +62,39 @@ class Standing(Enum):
     WITHDRAWN = "withdrawn"
 
 
+class _Row(NamedTuple):
+    """One key and its user, as they stand in the database; rules as they are spelt there."""
+
+    id: int
+    hash: str
+    user_id: int
+    active: bool
+    rules: str
+    default_model: str | None
+    expires_at: int | None
+    name: str
+    role: Role
+    user_active: bool
+    group_id: int | None
+    user_rules: str
+    deleted_at: int | None
+
+
+_Raw = tuple[Any, ...]
+"""A ``_Row`` that is a mere tuple, which costs the collector of garbage nothing."""
+
+_HASH = _Row._fields.index("hash")
+
+
 @dataclass(slots=True)
 class _Entry:
-    """One key. ``caller`` is None for one that opens nothing; ``noted`` is the last use that was noted."""
+    """A key in use, and what it was worked out from. ``noted`` is the last use that was noted."""
 
-    key_id: int
+    raw: _Raw
+    everybody: Scope
+    group: Scope | None
+    row: _Row
     caller: Caller | None
-    expires_at: int | None
     noted: int
 
 
@@ -71,19 +103,20 @@ class _Known:
     """Everything, as it was at one version. ``guarded``: somebody other than an admin has a key."""
 
     version: int = -1
-    entries: dict[str, _Entry] = field(default_factory=dict)
+    rows: dict[str, _Raw] = field(default_factory=dict)
     everybody: Scope = Scope("global", Rules())  # noqa: RUF009 - a frozen value
+    groups: dict[int | None, Scope] = field(default_factory=dict)
     guarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class _Rows:
-    """What one reading found."""
+class _Found:
+    """What one reading found. Rows that are as they were are the very same objects."""
 
     version: int
-    groups: list[Row[tuple[int, str, object]]]
-    keys: list[Row[tuple[object, ...]]]
-    limits: object
+    rows: dict[str, _Raw]
+    groups: list[tuple[int, str, str]]
+    limits: str | None
 
 
 class KeyRing:
@@ -109,8 +142,10 @@ class KeyRing:
         self._clock = clock
         self._poll = poll
         self._known = _Known(everybody=Scope("global", self._house.everybody or Rules()))
+        self._entries: dict[str, _Entry] = {}
         self._uses: dict[int, int] = {}
-        self._followers: list[Callable[[], Awaitable[None]]] = []
+        self._followers: list[Follow] = []
+        self._behind: set[Follow] = set()
         self._one = asyncio.Lock()
         self._told = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -128,17 +163,29 @@ class KeyRing:
         """As ``caller``, and what a value is worth that opens nothing."""
         # Both hashes, always: time does not tell which kind of credential was nearly right.
         generated, chosen = self.hasher.both(credential)
-        entries = self._known.entries
-        entry = entries.get(generated) or entries.get(chosen)
-        if entry is None:
+        known = self._known
+        raw = known.rows.get(generated) or known.rows.get(chosen)
+        if raw is None:
             return Standing.UNKNOWN
-        moment = self._clock()
-        if entry.caller is None or (entry.expires_at is not None and entry.expires_at <= moment):
+        entry = self._entry(known, raw)
+        row, moment = entry.row, self._clock()
+        if entry.caller is None or (row.expires_at is not None and row.expires_at <= moment):
             return Standing.WITHDRAWN
         if moment - entry.noted > USE_NOTED:
             entry.noted = moment
-            self._uses[entry.key_id] = moment
+            self._uses[row.id] = moment
         return entry.caller
+
+    def _entry(self, known: _Known, raw: _Raw) -> _Entry:
+        """What the row means beside the rules of its group and of everybody, worked out once for each of them."""
+        entry, row = self._entries.get(raw[_HASH]), _Row._make(raw)
+        group = known.groups.get(row.group_id)
+        if entry is not None and entry.raw is raw and entry.everybody is known.everybody and entry.group is group:
+            return entry
+        caller = _caller(row, known.everybody, group)
+        entry = _Entry(raw, known.everybody, group, row, caller, 0 if entry is None else entry.noted)
+        self._entries[row.hash] = entry
+        return entry
 
     @property
     def ready(self) -> bool:
@@ -183,16 +230,21 @@ class KeyRing:
 
     async def _take_up(self) -> None:
         async with self._one:
-            before = self._known.version
-            rows = await self._database.read(lambda connection: _read(connection, before))
-            if rows is not None:
-                # Off the event loop: thousands of keys take a while.
-                self._known = await asyncio.to_thread(_made, rows, self._house, self._known.entries)
-                for follow in self._followers:
-                    await follow()
+            known = self._known
+            found = await self._database.read(lambda connection: _read(connection, known))
+            if found is not None:
+                self._known = _made(found, self._house, known)
+                self._entries = {name: entry for name, entry in self._entries.items() if name in found.rows}
+                self._behind = set(self._followers)
+            for follow in tuple(self._behind):
+                await follow()
+                self._behind.discard(follow)
 
-    def follow(self, follow: Callable[[], Awaitable[None]]) -> None:
-        """Call this whenever something newer was taken up, before whoever wrote it hears that it holds."""
+    def follow(self, follow: Follow) -> None:
+        """Call this whenever something newer was taken up, before whoever wrote it hears that it holds.
+
+        One that raises StoreUnavailable is called again at the next look.
+        """
         self._followers.append(follow)
 
     def notify(self) -> None:
@@ -249,73 +301,100 @@ class KeyRing:
 # ---------------------------------------------------------------- reading
 
 
-def _read(connection: Connection, known: int) -> _Rows | None:
+def _read(connection: Connection, known: _Known) -> _Found | None:
     """Everything, unless nothing has changed. The version comes first: what follows is at least as new."""
     found = version(connection)
-    if found == known:
+    if found == known.version:
         return None
-    groups, users, keys, objects = schema.groups, schema.users, schema.keys, schema.objects
-    joined = select(
-        keys.c.id, keys.c.hash, keys.c.user_id, keys.c.active, keys.c.rules, keys.c.default_model, keys.c.expires_at,
-        keys.c.last_used_at, users.c.name, users.c.role, users.c.active.label("user_active"), users.c.group_id,
-        users.c.rules.label("user_rules"), users.c.deleted_at,
-    ).join(users, users.c.id == keys.c.user_id)  # fmt: skip
-    limits = select(objects.c.data).where(objects.c.kind == "limits", objects.c.name == LIMITS)
-    return _Rows(
+    groups, objects = schema.groups, schema.objects
+    limits = select(cast(objects.c.data, Text)).where(objects.c.kind == "limits", objects.c.name == LIMITS)
+    listed = connection.execute(select(groups.c.id, groups.c.name, cast(groups.c.rules, Text)))
+    return _Found(
         found,
-        list(connection.execute(select(groups.c.id, groups.c.name, groups.c.rules))),
-        list(connection.execute(joined)),
+        _read_rows(connection, known.rows),
+        [(identity, name, rules) for identity, name, rules in listed],
         connection.execute(limits).scalar_one_or_none(),
     )
 
 
-def _made(rows: _Rows, house: HouseRules, before: dict[str, _Entry]) -> _Known:
-    everybody = Scope("global", _everybody(rows.limits, house))
-    groups = {row.id: _group_scope(row, house) for row in rows.groups}
-    noted = {entry.key_id: entry.noted for entry in before.values()}
+def _read_rows(connection: Connection, before: dict[str, _Raw]) -> dict[str, _Raw]:
+    """All keys with their users, by hash. One statement finds both, so that neither is older than the other."""
+    keys, users = schema.keys, schema.users
+    # In the order of _Row.
+    query = select(
+        keys.c.id, keys.c.hash, keys.c.user_id, keys.c.active, cast(keys.c.rules, Text), keys.c.default_model,
+        keys.c.expires_at, users.c.name, users.c.role, users.c.active, users.c.group_id, cast(users.c.rules, Text),
+        users.c.deleted_at,
+    ).join(users, users.c.id == keys.c.user_id).order_by(keys.c.id).limit(PAGE)  # fmt: skip
+    rows: dict[str, _Raw] = {}
+    last = 0
+    while True:
+        page = connection.execute(query.where(keys.c.id > last)).all()
+        for read in page:
+            raw = tuple(read)
+            kept = before.get(raw[_HASH])
+            if kept != raw:
+                kept = raw
+            rows[raw[_HASH]] = kept
+        if len(page) < PAGE:
+            return rows
+        last = page[-1][0]
+
+
+def _made(found: _Found, house: HouseRules, before: _Known) -> _Known:
+    """What is as it was stays the same object: by that a key in use sees that nothing of it has changed."""
+    everybody = Scope("global", _everybody(found.limits, house))
+    groups: dict[int | None, Scope] = {}
+    for identity, name, rules in found.groups:
+        scope, kept = _group_scope(identity, name, rules, house), before.groups.get(identity)
+        groups[identity] = kept if kept is not None and kept == scope else scope
     return _Known(
-        rows.version,
-        {row.hash: _entry(row, everybody, groups, noted.get(row.id, 0)) for row in rows.keys},
-        everybody,
-        any(row.active and row.role != "admin" and row.deleted_at is None for row in rows.keys),
+        found.version,
+        found.rows,
+        before.everybody if before.everybody == everybody else everybody,
+        groups,
+        any(
+            row.active and row.role != "admin" and row.deleted_at is None
+            for row in map(_Row._make, found.rows.values())
+        ),
     )
 
 
-def _everybody(limits: object, house: HouseRules) -> Rules:
+def _everybody(limits: str | None, house: HouseRules) -> Rules:
     if house.everybody is not None:
         return house.everybody
     return Rules() if limits is None else _rules(limits, "limits", LIMITS)
 
 
-def _group_scope(row: Row[tuple[int, str, object]], house: HouseRules) -> Scope:
+def _group_scope(identity: int, name: str, rules: str, house: HouseRules) -> Scope:
     """The file's word beats the database's, group by group."""
-    rules = house.groups.get(row.name)
-    return Scope(f"group:{row.id}", _rules(row.rules, "group", row.id) if rules is None else rules)
+    said = house.groups.get(name)
+    return Scope(f"group:{identity}", _rules(rules, "group", identity) if said is None else said)
 
 
-def _entry(row: Row[tuple[object, ...]], everybody: Scope, groups: dict[int, Scope], noted: int) -> _Entry:
-    caller = None
-    if row.active and row.user_active and row.deleted_at is None:
-        ladder = [everybody]
-        if row.group_id in groups:
-            ladder.append(groups[row.group_id])
-        ladder.append(Scope(f"user:{row.user_id}", _rules(row.user_rules, "user", row.user_id)))
-        ladder.append(Scope(f"key:{row.id}", _rules(row.rules, "key", row.id)))
-        caller = Caller(
-            row.name, f"user:{row.user_id}", row.user_id, row.id, row.group_id, row.role, row.default_model or "",
-            tuple(ladder),
-        )  # fmt: skip
-    return _Entry(row.id, caller, row.expires_at, max(noted, row.last_used_at or 0))
+def _caller(row: _Row, everybody: Scope, group: Scope | None) -> Caller | None:
+    """Whom the key stands for; None if for nobody any more."""
+    if not (row.active and row.user_active and row.deleted_at is None):
+        return None
+    ladder = [everybody] if group is None else [everybody, group]
+    ladder.append(Scope(f"user:{row.user_id}", _rules(row.user_rules, "user", row.user_id)))
+    ladder.append(Scope(f"key:{row.id}", _rules(row.rules, "key", row.id)))
+    return Caller(
+        row.name, f"user:{row.user_id}", row.user_id, row.id, row.group_id, row.role, row.default_model or "",
+        tuple(ladder),
+    )  # fmt: skip
 
 
 _NOTHING = Rules(models=("",), surfaces=("",))
 """Fits no name: what cannot be read lets nobody through."""
 
 
-def _rules(data: object, kind: str, identity: object) -> Rules:
+def _rules(spelt: str, kind: str, identity: object) -> Rules:
     """Rules that a later release wrote may be unreadable: then nothing is allowed, and the log says of whom."""
     try:
-        return read_rules(data)
+        return read_rules(read_json(spelt))
     except Invalid as error:
         _log.error("rules cannot be read: nothing is allowed", of=f"{kind}:{identity}", field=error.field)
-        return _NOTHING
+    except ValueError:
+        _log.error("rules cannot be read: nothing is allowed", of=f"{kind}:{identity}", field="rules")
+    return _NOTHING

@@ -13,7 +13,7 @@ from typing import Any
 from dragoman.store.ledger import public_prices
 from dragoman.store.ledger.bills import Line, Price, Rate, charge_of
 from dragoman.store.ledger.measures import Measured
-from dragoman.store.ledger.overrides import Override, read_overrides
+from dragoman.store.ledger.overrides import Override, read_fallback, read_overrides
 
 SIMULATED = Price("sim", {"input": Rate(0), "output": Rate(0)})
 """What the simulated provider costs."""
@@ -54,11 +54,20 @@ class Charge:
 
 
 class PriceBook:
-    """Finds prices. ``overrides`` are ``settings.prices``; raises ConfigError for one that cannot be read."""
+    """Finds prices. ``overrides`` are ``settings.prices``; raises ConfigError for one that cannot be read.
 
-    def __init__(self, overrides: Mapping[str, Any] | None = None) -> None:
+    ``fallback`` is written like one of them: the price of whatever has none, for holds and charges alike (K02).
+    """
+
+    def __init__(self, overrides: Mapping[str, Any] | None = None, fallback: Mapping[str, Any] | None = None) -> None:
         self._overrides = read_overrides(overrides or {})
+        self.fallback = read_fallback(fallback) if fallback else None
         self._kept: dict[tuple[str, ...], Price | None] = {}
+
+    def adopt(self, overrides: Mapping[str, Any]) -> None:
+        """From now on these are the configuration's prices. Raises ConfigError, and keeps those that were."""
+        self._overrides = read_overrides(overrides)
+        self._kept = {}
 
     def load(self) -> None:
         """Read the price data now; blocking, a third of a second."""
@@ -75,7 +84,7 @@ class PriceBook:
         family: str = "",
         reported: str = "",
     ) -> Price | None:
-        """The price of a model at a time (microseconds), None where nobody knows one.
+        """The price of a model at a time (microseconds); where nobody knows one the fallback, if there is one.
 
         ``account`` is the provider's name in the configuration. ``family`` (the profile's name) and
         ``reported`` (the model an answer names) tell what a deployment really is.
@@ -86,7 +95,8 @@ class PriceBook:
         except KeyError:
             if len(self._kept) >= _KEPT:
                 self._kept.clear()
-            price = self._kept[key] = self._found(provider_kind, vendor, model, at, account, family, reported)
+            price = self._found(provider_kind, vendor, model, at, account, family, reported) or self.fallback
+            self._kept[key] = price
             return price
 
     def _found(

@@ -108,10 +108,13 @@ async def put_thing(
     return await desk.write(work)
 
 
-async def remove_thing(desk: Desk, caller: Caller, kind: Kind, name: str) -> Response:
-    """Forget the database's one, also where the file shadows it. Raises ApiError."""
+async def remove_thing(
+    desk: Desk, caller: Caller, kind: Kind, name: str, refuse: Callable[[Connection], None] = lambda connection: None
+) -> Response:
+    """Forget the database's one, also where the file shadows it; ``refuse`` may object. Raises ApiError."""
 
     def work(connection: Connection) -> None:
+        refuse(connection)
         if not objects.remove(connection, kind.word, name):
             refuse_fixed(desk, kind, name)
             raise not_found(kind.word)

@@ -25,7 +25,7 @@ router = APIRouter(tags=["providers"])
 SECRETS = ("api_key", "api_keys", "client_secret", "headers")
 """Fields that are sealed and never shown."""
 
-_OURS = frozenset({"origin", "from_file", "missing"})
+_OURS = frozenset({"origin", "from_file", "stand_in", "missing"})
 _WHERE = ("kind", "base_url", "endpoint", "authority", "tenant_id", "allow_private")
 """Where a credential goes: when one of these changes, the old credential stays behind (SR6)."""
 
@@ -88,9 +88,26 @@ async def put_provider(desk: Working, caller: Asking, name: PathName, body: Prov
 
 @router.delete("/providers/{name}", status_code=204)
 async def remove_provider(desk: Working, caller: Asking, name: PathName) -> Response:
-    """Forget a provider of the database."""
+    """Forget a provider of the database that no route of the database leads to."""
     refuse_restricted(caller)
-    return await remove_thing(desk, caller, KIND, name)
+    return await remove_thing(desk, caller, KIND, name, lambda connection: _refuse_used(connection, desk, name))
+
+
+def _refuse_used(connection: Connection, desk: Desk, name: str) -> None:
+    """Raises ApiError 409. Where the file names the provider too, routes go on leading to that one."""
+    if name in desk.settings.providers:
+        return
+    routes = [route.name for route in objects.listed(connection, "route") if _leads_to(route, name)]
+    if routes:
+        raise ApiError(409, "in_use", f"the provider {name!r} serves the routes {', '.join(routes[:20])}")
+
+
+def _leads_to(route: Stored, provider: str) -> bool:
+    targets = route.data.get("targets") or []
+    elsewhere = (route.data.get("when") or {}).values()
+    return any(target.get("provider") == provider for target in targets) or any(
+        str(name).startswith(f"{provider}/") for name in elsewhere
+    )
 
 
 def _secrets(
