@@ -19,9 +19,11 @@ import uvicorn
 from dragoman import __version__
 from dragoman.observe.logs import get_logger
 from dragoman.relay.admission.model import Admission
+from dragoman.relay.answering import Memory
 from dragoman.relay.booking import Books
 from dragoman.relay.compacting import CompactionRelay, ResponsesRelay
 from dragoman.relay.cursor import CursorRelay
+from dragoman.relay.detours import Detours
 from dragoman.relay.health import Health, Spot
 from dragoman.relay.house import House
 from dragoman.relay.metering import Sink, log_record
@@ -55,13 +57,15 @@ def build(
     mounts: Sequence[Mount] = (),
     books: Books | None = None,
     admission: Admission | None = None,
+    memory: Memory | None = None,
 ) -> Gateway:
     """The whole gateway for one configuration. Raises ConfigError.
 
     What lasts comes from ``keeping``: the ``gate`` that replaces that of the settings, what is mounted
-    beside the surfaces, ``books`` and ``admission``. Without them nothing is remembered.
+    beside the surfaces, ``books``, ``admission`` and the ``memory`` shared with other replicas. Without them
+    nothing outlives the process.
     """
-    works = Works(settings, sinks=sinks, patience=patience, books=books, admission=admission)
+    works = Works(settings, sinks=sinks, patience=patience, books=books, admission=admission, memory=memory)
     return works.gateway(gate or gate_of(settings.auth), mounts)
 
 
@@ -79,15 +83,18 @@ class Works:
         patience: Patience | None = None,
         books: Books | None = None,
         admission: Admission | None = None,
+        memory: Memory | None = None,
     ) -> None:
         providers = make_providers(settings)
+        memory = memory or Memory()
         self._simulated = SimulatedServer()
         self._began = int(time.time())
         self._house = House(
             resolver=Resolver(settings),
             providers=providers,
             upstream=UpstreamClient(),
-            routing=routing_for(settings, providers),
+            routing=routing_for(settings, providers, memory.detours),
+            memory=memory,
             options=_options(settings),
             patience=patience or Patience(idle=settings.timeout),
             sinks=sinks,
@@ -172,9 +179,9 @@ def _facts(providers: Mapping[str, Provider]) -> dict[str, tuple[int, int | None
     return {name: (provider.keys, provider.settings.max_parallel) for name, provider in providers.items()}
 
 
-def routing_for(settings: Settings, providers: Mapping[str, Provider]) -> Routing:
+def routing_for(settings: Settings, providers: Mapping[str, Provider], detours: Detours | None = None) -> Routing:
     """Routing over the accounts of one configuration; who rests and who is back is logged."""
-    return Routing.of(_facts(providers), retries=settings.retries, health=Health(changed=_tell_health))
+    return Routing.of(_facts(providers), retries=settings.retries, health=Health(changed=_tell_health), sticky=detours)
 
 
 def _tell_health(spot: Spot, why: str, seconds: float) -> None:

@@ -19,7 +19,11 @@ from dragoman.in_force import InForce
 from dragoman.observe.logs import get_logger
 from dragoman.relay.admission.memory import MemoryAdmission
 from dragoman.relay.admission.model import Admission
+from dragoman.relay.answering import Memory
 from dragoman.relay.booking import Books
+from dragoman.relay.detours import Detours
+from dragoman.relay.keepsakes import Keepsakes
+from dragoman.relay.stored_responses import StoredResponses
 from dragoman.settings import Settings
 from dragoman.store.accounts.hashing import Hasher
 from dragoman.store.accounts.house import house_rules
@@ -38,8 +42,29 @@ from dragoman.web.management import management
 
 if TYPE_CHECKING:
     from dragoman.relay.admission.shared import RedisAdmission
+    from dragoman.store.deposit_redis import RedisDeposit
+    from dragoman.store.news_redis import RedisNews
 
 _log = get_logger("store")
+
+
+@dataclass(slots=True)
+class Fabric:
+    """What replicas share through Redis and may lose. ``key`` hides names there."""
+
+    news: RedisNews
+    deposit: RedisDeposit
+    key: bytes
+
+    async def start(self) -> None:
+        """Begin to hear and to tell. Works without Redis."""
+        await self.news.start()
+        await self.deposit.start()
+
+    async def close(self) -> None:
+        """Write what others need to go on, and stop."""
+        await self.deposit.close()
+        await self.news.close()
 
 
 @dataclass(slots=True)
@@ -52,6 +77,8 @@ class Kept:
     ledger: Ledger
     books: Books
     admission: MemoryAdmission | RedisAdmission
+    memory: Memory
+    fabric: Fabric | None
     gate: Gate
     mounts: Sequence[Mount]
     shown_once: Sequence[str]
@@ -59,6 +86,8 @@ class Kept:
     async def close(self) -> None:
         """Finish what was begun."""
         await self.admission.close()
+        if self.fabric is not None:
+            await self.fabric.close()
         await self.ledger.close()
         await self.ring.stop()
         await self.store.database.close()
@@ -87,17 +116,25 @@ async def keep(settings: Settings) -> Kept:
         await in_force.renew()
         prices.adopt(in_force.settings.prices)
         ring.follow(in_force.renew)
+        fabric = _fabric(settings, store)
+        memory = _memory(fabric)
+        if fabric is not None:
+            ring.spread(fabric.news)
         await ring.start()
         await ledger.start()
         await admission.start()
         await asyncio.to_thread(prices.load)
+        if fabric is not None:
+            await fabric.start()
     except BaseException:
         await store.database.close()
         raise
     mounts = management(settings, store.database, ring, cipher=store.secrets, clock=wall_clock)
     gate = gate_of(settings.auth, ring)
     books = Books(ledger, prices, ledger.now)
-    return Kept(store, in_force, ring, ledger, books, admission, gate, mounts, list(opened.shown_once()))
+    return Kept(
+        store, in_force, ring, ledger, books, admission, memory, fabric, gate, mounts, list(opened.shown_once())
+    )
 
 
 async def _opened(settings: Settings) -> Store:
@@ -111,6 +148,25 @@ async def _opened(settings: Settings) -> Store:
     return store
 
 
+def _fabric(settings: Settings, store: Store) -> Fabric | None:
+    if settings.redis is None:
+        return None
+    from dragoman.store.deposit_redis import RedisDeposit  # few have one, and its driver takes long to load
+    from dragoman.store.news_redis import RedisNews
+
+    url, prefix = settings.redis.url.get_secret_value(), settings.redis.prefix
+    key = bytes.fromhex(store.secrets.hash_token("names in Redis"))
+    return Fabric(RedisNews(url, prefix), RedisDeposit(url, prefix, store.secrets, key), key)
+
+
+def _memory(fabric: Fabric | None) -> Memory:
+    if fabric is None:
+        return Memory()
+    news, deposit = fabric.news, fabric.deposit
+    stored = StoredResponses(deposit=deposit, news=news)
+    return Memory(Keepsakes(deposit=deposit), stored, Detours(news, fabric.key))
+
+
 def _admission(settings: Settings, store: Store, ledger: Ledger) -> MemoryAdmission | RedisAdmission:
     settled = ledger_reader(store.database)
 
@@ -122,11 +178,12 @@ def _admission(settings: Settings, store: Store, ledger: Ledger) -> MemoryAdmiss
     def zone() -> tzinfo:
         return ledger.zone
 
+    count = partial(store.database.read, partial(count_replicas, clock=wall_clock))
     if settings.redis is None:
-        return MemoryAdmission(ledger.now, settled=settled, complete=complete, zone=zone, tell=tell)
+        replicas = None if store.database.kind == "sqlite" else count
+        return MemoryAdmission(ledger.now, settled=settled, complete=complete, zone=zone, tell=tell, replicas=replicas)
     from dragoman.relay.admission.shared import RedisAdmission  # few have one, and its driver takes long to load
 
-    count = partial(store.database.read, partial(count_replicas, clock=wall_clock))
     url, prefix = settings.redis.url.get_secret_value(), settings.redis.prefix
     return RedisAdmission(
         url, ledger.now, settled=settled, complete=complete, replicas=count, zone=zone, tell=tell, prefix=prefix

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, event, insert, update
 from sqlalchemy.engine import Engine
 
 from dragoman.store import schema
-from dragoman.store.accounts import groups, keys, people
+from dragoman.store.accounts import groups, keyring, keys, people
 from dragoman.store.accounts.house import HouseRules
 from dragoman.store.accounts.keyring import KeyRing, Standing
 from dragoman.store.accounts.model import Caller, Rules
@@ -307,3 +307,105 @@ async def test_last_use_is_put_down_rarely_and_at_the_end(database: Database) ->
     found = await database.read(lambda connection: keys.find(connection, made.key.id))
     assert found is not None
     assert found.last_used_at == clock.now
+
+
+# ---------------------------------------------------------------- what changed, and only that
+
+
+def furnished(connection: Connection) -> list[Any]:
+    """Two groups, four people in them, and a key that will expire."""
+    made = [groups.create(connection, name, now=NOW, rules=Rules(rpm=50)).id for name in ("lab", "free")]
+    more = {"rules": Rules(rpm=30), "key": {"rules": Rules(rpm=20), "expires_at": NOW + 60 * SECOND}}
+    return [add_person(connection, name, group_id=made[at % 2], **more) for at, name in enumerate("abcd")]
+
+
+def person_as(**changes: Any) -> Any:
+    def work(connection: Connection, made: Any) -> None:
+        found = people.find(connection, made.key.user_id)
+        assert found is not None
+        people.replace(connection, dataclasses.replace(found, **changes))
+
+    return work
+
+
+def key_as(**changes: Any) -> Any:
+    return lambda connection, made: keys.replace(connection, dataclasses.replace(made.key, **changes))
+
+
+def group_as(connection: Connection, made: Any) -> None:
+    found = groups.find(connection, 1)
+    assert found is not None
+    groups.replace(connection, dataclasses.replace(found, rules=Rules(rpm=1)))
+
+
+def limits_as(connection: Connection, made: Any) -> None:
+    row = {"kind": "limits", "name": "global", "data": {"rpm": 7}, "updated_at": NOW}
+    connection.execute(insert(schema.objects).values(row))
+    changed(connection)
+
+
+CHANGES = {
+    "key off": (key_as(active=False), Standing.WITHDRAWN),
+    "key removed": (lambda connection, made: keys.remove(connection, made.key.id), Standing.UNKNOWN),
+    "key expired": (key_as(expires_at=NOW), Standing.WITHDRAWN),
+    "key narrowed": (key_as(rules=Rules(models=("haiku",))), (None, 50, 30, None)),
+    "key model": (key_as(default_model="opus"), (None, 50, 30, 20)),
+    "user off": (person_as(active=False), Standing.WITHDRAWN),
+    "user removed": (lambda connection, made: people.remove(connection, made.key.user_id, now=NOW), Standing.WITHDRAWN),
+    "user narrowed": (person_as(rules=Rules(rpm=3)), (None, 50, 3, 20)),
+    "user moved": (person_as(group_id=2), (None, 50, 30, 20)),
+    "user alone": (person_as(group_id=None), (None, 30, 20)),
+    "user raised": (person_as(role="manager"), (None, 50, 30, 20)),
+    "user renamed": (person_as(name="new"), (None, 50, 30, 20)),
+    "group narrowed": (group_as, (None, 1, 30, 20)),
+    "group removed": (lambda connection, made: groups.remove(connection, 1), (None, 30, 20)),
+    "everybody narrowed": (limits_as, (7, 50, 30, 20)),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+async def test_S5_every_change_holds_in_a_ring_that_is_in_use(
+    database: Database, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(keyring, "PAGE", 3)
+    work, expected = CHANGES[name]
+    made = await database.write(furnished)
+    ring = ring_of(database)
+    await ring.refresh()
+    before = [ring.look(one.credential) for one in made]
+    assert all(isinstance(one, Caller) for one in before)
+    await ring.write(lambda connection: work(connection, made[0]))
+    found = ring.look(made[0].credential)
+    if isinstance(found, Caller):
+        assert tuple(scope.rules.rpm for scope in found.scopes) == expected
+    else:
+        assert found is expected
+    anew = ring_of(database)
+    await anew.refresh()
+    after = [ring.look(one.credential) for one in made]
+    assert after == [anew.look(one.credential) for one in made], "as if nothing had been known before"
+    alike = [old is new for old, new in zip(before, after, strict=True)]
+    assert alike[1:] == {"group": [True, False, True], "everyb": [False] * 3}.get(name.split()[0][:6], [True] * 3)
+
+
+async def test_a_change_costs_nothing_for_keys_that_are_not_concerned(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[object] = []
+
+    def read_rules(data: object) -> Rules:
+        read.append(data)
+        return Rules()
+
+    monkeypatch.setattr(keyring, "read_rules", read_rules)
+    made = await database.write(lambda connection: [add_person(connection, f"u{number}") for number in range(50)])
+    ring = ring_of(database)
+    await ring.refresh()
+    assert read == [], "nobody has come yet"
+    for one in made:
+        assert ring.caller(one.credential) is not None
+    read.clear()
+    await ring.write(lambda connection: keys.replace(connection, dataclasses.replace(made[7].key, default_model="m")))
+    for one in made:
+        assert ring.caller(one.credential) is not None
+    assert len(read) == 2, "one user's and one key's"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,42 @@ async def test_D9_a_changed_secret_opens_everything_and_is_then_enough(database:
     assert await database.read(lambda c: open_secret(c, "provider", "a", new)) == VALUE
     with pytest.raises(SecretUnusable):
         await load_secrets(database, configured=OLD)
+
+
+_KILLED = """
+import asyncio, os, sys
+from dragoman.store import database, secrets
+def reseal(cipher, sealed, whole=secrets.Cipher.reseal, left=[int(sys.argv[4])]):
+    left[0] -= 1
+    if left[0] < 0:
+        os.kill(os.getpid(), 9)
+    return whole(cipher, sealed)
+secrets.Cipher.reseal = reseal
+opened = database.open_database(sys.argv[1])
+asyncio.run(secrets.load_secrets(opened, configured=sys.argv[2], previous=sys.argv[3]))
+"""
+
+
+@pytest.mark.parametrize("done", [0, 1, 3, 5])
+async def test_D9_a_change_that_is_killed_half_way_loses_no_credential(database_url: str, done: int) -> None:
+    names = [f"account-{number}" for number in range(5)]
+    database = open_database(database_url)
+    old = await load_secrets(database, configured=OLD)
+    for name in names:
+        await database.write(lambda c, n=name: put(c, "provider", n, {}, at=1, cipher=old, secret={"key": n}))  # type: ignore[misc]
+    await database.close()
+    words = [sys.executable, "-c", _KILLED, database_url, NEW, OLD, str(done)]
+    killed = subprocess.run(words, capture_output=True, check=False)
+    assert killed.returncode == -9, killed.stderr
+
+    database = open_database(database_url)
+    for configured, previous in ((OLD, ""), (NEW, OLD), (NEW, "")):
+        secrets = await load_secrets(database, configured=configured, previous=previous)
+        for name in names:
+            value = await database.read(lambda c, n=name, s=secrets: open_secret(c, "provider", n, s))  # type: ignore[misc]
+            assert value == {"key": name}
+        assert secrets.hash_token("tok12345") == old.hash_token("tok12345")
+    await database.close()
 
 
 async def test_D9_replicas_change_it_in_three_rounds(database: Database) -> None:

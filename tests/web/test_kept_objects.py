@@ -64,7 +64,6 @@ async def replica(database_url: str, **said: Any) -> AsyncIterator[Replica]:
     settings = Settings.model_validate(
         {
             "providers": {"sim": {"kind": "sim", "stand_in": True}},
-            "models": {"unmapped": "passthrough"},
             "admin": {"key": ADMIN},
             "database": database_url,
             "secrets": {"key": SECRET},

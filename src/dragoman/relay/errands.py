@@ -50,6 +50,7 @@ class Errand(Protocol):
     @property
     def asked_model(self) -> str: ...
     def place(self) -> tuple[str, str]: ...
+    async def recall(self, resolved: Resolved) -> None: ...
     def prepare(self, resolved: Resolved, receipt: Receipt) -> Prepared: ...
 
 
@@ -74,6 +75,16 @@ class Generation:
     def place(self) -> tuple[str, str]:
         """Owner and conversation."""
         return self._call.owner, conversation_of(self._call.headers, self._given, self._request)
+
+    async def recall(self, resolved: Resolved) -> None:
+        """Fetch what other replicas keep for the history, where the target may want it."""
+        keepsakes = self._house.memory.keepsakes
+        if keepsakes.alone:
+            return
+        profile = aimed(self._house, resolved, self._request, whole=self._unread is None).profile
+        if self._call.manners is None and profile.dialect == self._call.dialect and not profile.echoes_thoughts:
+            return
+        await keepsakes.recall(self._call.owner, self._request.messages)
 
     def prepare(self, resolved: Resolved, receipt: Receipt) -> Prepared:
         """Write it for a target. Raises Refused or PreviousNotFound for a target that cannot take it."""
@@ -131,6 +142,9 @@ class Completion:
     def place(self) -> tuple[str, str]:
         """Owner and conversation."""
         return self._call.owner, conversation_of(self._call.headers, self._body, self._request)
+
+    async def recall(self, resolved: Resolved) -> None:
+        """Nothing is kept for completions."""
 
     def prepare(self, resolved: Resolved, receipt: Receipt) -> Prepared:
         """Write it for a target."""

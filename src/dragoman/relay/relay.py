@@ -26,7 +26,8 @@ from dragoman.language.ir import Json
 from dragoman.language.wire import encode
 from dragoman.observe.logs import get_logger
 from dragoman.relay.admission.model import Denied
-from dragoman.relay.affinity import was_compacted
+from dragoman.relay.affinity import session_of, was_compacted
+from dragoman.relay.answering import RESPONSES
 from dragoman.relay.calls import Call, Client, Headers
 from dragoman.relay.cleaning import Secrets, clean_failure, secrets_of
 from dragoman.relay.counting import count_answer, count_locally, count_upstream, unwrapped
@@ -140,10 +141,12 @@ class Journey:
         if call.operation == "count_tokens":
             await self._count(body)
             return
+        if call.dialect == RESPONSES:
+            await house.memory.stored.recall(call.owner, body.get("previous_response_id"))
         kind = Completion if call.operation == "complete" else Generation
         errand: Errand = kind(house, call, body, self._meter, self._cleaned)
         self._record.asked_model, self._record.stream = errand.asked_model, errand.stream
-        self._purse.route = errand.plan.route
+        self._purse.belongs(errand.plan.route, session_of(call.headers, body))
         tries = house.routing.tries(errand.plan, errand.place, fresh=was_compacted(call.headers))
         await self._until_answered(errand, tries, departure)
 
@@ -200,6 +203,7 @@ class Journey:
         record, resolved = self._record, shot.resolved
         record.provider, record.upstream_model = resolved.provider_name, resolved.upstream_model
         self._ready = None
+        await errand.recall(resolved)
         self._ready = ready = errand.prepare(resolved, record.receipt)
         self._house.lessons.apply(ready.target, ready.outgoing, record.receipt)
         record.short_cut = ready.outgoing.short
@@ -264,9 +268,12 @@ class Journey:
     async def _opened(self, signed: UpstreamCall, ready: Prepared, first_byte: float) -> UpstreamAnswer:
         """The head of the provider's answer. Raises UpstreamRefused for an error status."""
         house = self._house
-        await self._purse.begin(ready)
+        await self._purse.begin(ready, signed)
         answer = await house.upstream.open(
-            signed, connect_timeout=house.patience.connect, first_byte_timeout=first_byte
+            signed,
+            connect_timeout=house.patience.connect,
+            first_byte_timeout=first_byte,
+            again=lambda: self._purse.begin_again(ready, signed),
         )
         self._record.upstream_status = answer.status
         if answer.status == 200:

@@ -72,10 +72,16 @@ class Routing:
 
     @classmethod
     def of(
-        cls, accounts: Mapping[str, tuple[int, int | None]], *, retries: int = 0, health: Health | None = None
+        cls,
+        accounts: Mapping[str, tuple[int, int | None]],
+        *,
+        retries: int = 0,
+        health: Health | None = None,
+        sticky: Detours | None = None,
     ) -> Routing:
         """For providers by name: how many keys each has, and how many calls it takes at once."""
-        return cls({name: _Account(*facts) for name, facts in accounts.items()}, health or Health(), retries)
+        made = {name: _Account(*facts) for name, facts in accounts.items()}
+        return cls(made, health or Health(), retries, sticky=Detours() if sticky is None else sticky)
 
     def over(self, accounts: Mapping[str, tuple[int, int | None]], *, retries: int) -> Routing:
         """Routing over other accounts that knows what this one knows; calls under way stay with this one."""

@@ -35,7 +35,8 @@ class KeptObjects:
 def with_kept(settings: Settings, kept: KeptObjects) -> tuple[Settings, list[str]]:
     """The configuration with what is kept below it, and a sentence for each object that cannot be used.
 
-    A simulated provider that is there for want of any other steps aside.
+    A simulated provider that is there for want of any other steps aside; a single provider then takes
+    every name, as a single one of the file does.
     """
     complaints: list[str] = []
     own = {name: said for name, said in settings.providers.items() if not (kept.providers and said.stand_in)}
@@ -48,7 +49,9 @@ def with_kept(settings: Settings, kept: KeptObjects) -> tuple[Settings, list[str
         if name not in routes and (route := _read(RouteSettings, "route", name, data, complaints)) is not None:
             routes[name] = route
     _leave_out_broken(routes, settings.routes, providers or settings.providers, complaints)
+    sole = not own and len(providers) == 1 and not settings.models.unmapped_said
     fresh = {
+        "models": settings.models.model_copy(update={"unmapped": "passthrough"}) if sole else settings.models,
         "providers": providers or dict(settings.providers),
         "routes": routes,
         "prices": {**{name: rows for name, rows in kept.prices.items() if name not in _low(settings.prices)},

@@ -216,7 +216,8 @@ class ModelSettings(Part):
 
     ``big`` and ``small`` serve sonnet/opus and haiku; they may name a provider (``openai/gpt-5.2``)
     unless ``*_verbatim``. ``default`` serves a call without a name and the policy ``default``.
-    ``preferred`` is the provider for names that name none. Efforts are empty when not said.
+    ``unmapped_said``: somebody chose that policy, and no default. ``preferred`` is the provider for names
+    that name none. Efforts are empty when not said.
     ``families`` holds for every provider: ``{model: "family" or "family:chat|responses"}``.
     ``cursor_deployment`` is the Azure deployment behind Cursor's names. ``open_claude_cache`` keeps
     cache marks for targets with claude in their name.
@@ -229,6 +230,7 @@ class ModelSettings(Part):
     default: str = ""
     default_verbatim: Flag = False
     unmapped: UnmappedPolicy = "error"
+    unmapped_said: bool = False
     preferred: str = ""
     big_effort: str = ""
     small_effort: str = ""

@@ -72,6 +72,17 @@ class Cipher:
             raise SecretUnusable(_FOREIGN) from None
         return value
 
+    def wrap(self, data: bytes) -> bytes:
+        """As ``seal``, for bytes."""
+        return self._fernet.encrypt(data)
+
+    def unwrap(self, sealed: bytes) -> bytes:
+        """The bytes that ``wrap`` was given. Raises SecretUnusable."""
+        try:
+            return self._fernet.decrypt(sealed)
+        except InvalidToken:
+            raise SecretUnusable(_FOREIGN) from None
+
     def reseal(self, sealed: str) -> str:
         """The same value, sealed with the first secret. Raises SecretUnusable."""
         try:

@@ -50,6 +50,7 @@ class Carrier(Protocol):
 class Remembered(Protocol):
     """Where answers lie that a client may ask for again."""
 
+    async def recall(self, owner: str, response_id: str) -> None: ...
     def get(self, owner: str, response_id: str) -> dict[str, object] | None: ...
     def delete(self, owner: str, response_id: str) -> bool: ...
 
@@ -236,6 +237,7 @@ class Gateway:
         await exchange.answer(200, encode(entry))
 
     async def _stored_response(self, exchange: Exchange, match: Match, caller: Caller) -> None:
+        await self._remembered.recall(caller.owner, match.value)
         stored = self._remembered.get(caller.owner, match.value)
         if stored is None:
             await self._refuse_response(exchange, match)
@@ -243,6 +245,7 @@ class Gateway:
         await exchange.answer(200, encode(stored))
 
     async def _forget_response(self, exchange: Exchange, match: Match, caller: Caller) -> None:
+        await self._remembered.recall(caller.owner, match.value)
         if not self._remembered.delete(caller.owner, match.value):
             await self._refuse_response(exchange, match)
             return

@@ -15,8 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
 
 from dragoman.relay.admission.reservation import Charge
@@ -35,7 +33,6 @@ _MOST_WAITS = 20
 _AT_ONCE = 500
 """Lines in one call, so that none keeps the others waiting."""
 
-_HARD_LIMIT = 5.0
 _CONNECTIONS = 16
 """Calls under way at a time; the others wait for them."""
 
@@ -54,17 +51,6 @@ class Missing(Exception):
     def __init__(self, numbers: Sequence[int]) -> None:
         super().__init__(str(numbers))
         self.numbers = numbers
-
-
-def connect(url: str) -> Redis:
-    """A client for ``redis://`` or ``rediss://`` that neither waits long nor tries again."""
-    return Redis.from_url(
-        url,
-        protocol=2,
-        socket_timeout=_HARD_LIMIT,
-        socket_connect_timeout=_HARD_LIMIT,
-        retry=Retry(NoBackoff(), 0),
-    )
 
 
 class RemoteTables:

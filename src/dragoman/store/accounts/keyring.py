@@ -30,6 +30,7 @@ from dragoman.store.accounts.model import ANONYMOUS, SHARED, Caller, Role, Rules
 from dragoman.store.accounts.rules import read_rules
 from dragoman.store.accounts.words import version
 from dragoman.store.database import Database, StoreUnavailable
+from dragoman.store.news import News
 from dragoman.store.values import read_json
 
 POLL = 0.4
@@ -44,6 +45,7 @@ PAGE = 1000
 LIMITS = "global"
 """The object of kind ``limits`` that holds for everybody where the configuration file says nothing."""
 
+_TOPIC = "accounts"
 Result = TypeVar("Result")
 Clock = Callable[[], int]
 Follow = Callable[[], Awaitable[None]]
@@ -150,6 +152,7 @@ class KeyRing:
         self._told = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._flushed = 0
+        self._announced = -1
         self._stale = False
 
     # ------------------------------------------------------------ asking
@@ -223,9 +226,10 @@ class KeyRing:
 
     async def refresh(self) -> None:
         """Take up what was changed, and announce it. Raises StoreUnavailable, and keeps what was known."""
-        before = self.version
         await self._take_up()
-        if self.announce is not None and self.version != before:
+        # The watch may have been first to take it up, and others still have to hear of it.
+        if self.announce is not None and self.version != self._announced:
+            self._announced = self.version
             self.announce(self.version)
 
     async def _take_up(self) -> None:
@@ -246,6 +250,19 @@ class KeyRing:
         One that raises StoreUnavailable is called again at the next look.
         """
         self._followers.append(follow)
+
+    def spread(self, news: News) -> None:
+        """Tell other replicas what is changed here, and look as soon as one of them tells. Before ``start``."""
+
+        def heard(text: bytes) -> None:
+            if text != b"%d" % self.version:
+                self.notify()
+
+        async def joined() -> None:
+            self.notify()
+
+        news.follow(_TOPIC, heard, joined)
+        self.announce = lambda number: news.tell(_TOPIC, b"%d" % number)
 
     def notify(self) -> None:
         """Somebody says that accounts were changed: look now. Must be called in the event loop."""
