@@ -161,7 +161,10 @@ class RealRedis:
     def _signal(self, number: int) -> None:
         import os
 
-        os.kill(self.client.pid, number)
+        pid = self.client.pid
+        if not pid:
+            raise ProcessLookupError("it is stopped")  # and 0 would be all of us
+        os.kill(pid, number)
 
     def close(self) -> None:
         try:

@@ -8,7 +8,6 @@ import pytest
 
 from dragoman.relay.admission.budgets import REFILL, SLICE, WHOLE, first_grant, next_grant
 from dragoman.relay.admission.model import Denied, Hold
-from dragoman.relay.admission.rules import Price
 from dragoman.store.accounts.model import Budget
 from tests.relay.admission_rig import (
     LADDER,
@@ -217,15 +216,6 @@ async def test_K02_no_price_no_call_under_a_budget_in_money() -> None:
     assert await let_in(admission, wish("d", mine, unit_in=0, unit_out=0)) is not None
 
 
-async def test_K02_a_fallback_price_is_reserved_and_charged() -> None:
-    admission = memory(Clock(), fallback=Price(10_000, 50_000))
-    mine = scope(budgets=(dollars(5),))
-    hold = await admission.admit(wish("a", mine, unit_in=None, unit_out=None))
-    assert held(admission) == 1_000 * 10_000 + SLICE * 50_000
-    await hold.settle(3_000, None)
-    assert spent(admission) == 1_000 * 10_000 + SLICE * 50_000
-
-
 async def test_K03_a_models_budget_binds_snapshots_and_nothing_else() -> None:
     admission = memory(Clock())
     mine = scope(budgets=(Budget("day", nano_usd=HELD, model="claude-sonnet-4-5"),))
@@ -368,3 +358,23 @@ async def test_K05_a_killed_call_holds_nothing_past_its_lease() -> None:
     await living.settle(0, 0)
     await third.settle(0, 0)
     assert held(admission) == 0
+
+
+async def test_P7_replicas_without_redis_share_budgets_and_limits() -> None:
+    clock, books = Clock(), Books()
+
+    async def three() -> int:
+        return 3
+
+    made = [memory(clock, books, replicas=three) for _ in range(3)]
+    for replica in made:
+        await replica.start()
+    try:
+        mine = scope(rpm=30, budgets=(Budget("month", nano_usd=12 * HELD),))
+        found = [await let_in(made[number % 3], wish(f"c{number}", mine)) for number in range(60)]
+        assert sum(hold is not None for hold in found) == 12
+        limited = [await let_in(made[number % 3], wish(f"d{number}", scope("key:4", rpm=30))) for number in range(60)]
+        assert sum(hold is not None for hold in limited) == 30
+    finally:
+        for replica in made:
+            await replica.close()

@@ -19,7 +19,7 @@ from dragoman.relay.admission.model import Denied, Hold
 from dragoman.store.accounts.model import Budget, Rules, Scope
 from dragoman.store.ledger.settled import Settled, Span
 from dragoman.store.ledger.windows import start_of
-from tests.relay.admission_rig import Books, Clock, let_in, memory, wish
+from tests.relay.admission_rig import SECOND, Books, Clock, let_in, memory, wish
 
 pytestmark = pytest.mark.slow
 
@@ -63,9 +63,10 @@ class Running:
 
 @dataclass
 class Model:
-    """Exact arithmetic over calls. ``late`` is booked by others and not seen here yet."""
+    """Exact arithmetic over calls. ``late`` is booked by others and not seen here yet; ``raises`` end at a time."""
 
     limits: dict[tuple[str, str], int] = field(default_factory=dict)
+    raises: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
     spent: dict[Window, int] = field(default_factory=dict)
     late: dict[Window, int] = field(default_factory=dict)
     calls: dict[str, Running] = field(default_factory=dict)
@@ -177,6 +178,14 @@ class Budgets(RuleBasedStateMachine):
     def raise_or_lower(self, name: tuple[str, str], amount: int) -> None:
         self.model.limits[name] = amount * 1_000 * UNIT
 
+    @rule(
+        name=st.sampled_from([("key:3", "day"), ("key:3", "month"), ("global", "day")]),
+        amount=st.integers(1, 100),
+        seconds=st.sampled_from([1, 10, 3_600, 86_400]),
+    )
+    def raise_once(self, name: tuple[str, str], amount: int, seconds: int) -> None:
+        self.model.raises[name] = amount * 1_000 * UNIT, self.clock.now + seconds * SECOND
+
     @rule()
     def reconcile(self) -> None:
         self.settle_dust()
@@ -232,16 +241,23 @@ class Budgets(RuleBasedStateMachine):
         self.model.bury(now)
 
     def windows(self) -> dict[Window, int]:
-        limits = self.model.limits.items()
-        return {(scope, name, start_of(name, self.clock.now)): limit for (scope, name), limit in limits}  # type: ignore[arg-type]
+        now = self.clock.now
+        found: dict[Window, int] = {}
+        for (scope, name), limit in self.model.limits.items():
+            more, until = self.model.raises.get((scope, name), (0, 0))
+            found[scope, name, start_of(name, now)] = limit + (more if now < until else 0)  # type: ignore[arg-type]
+        return found
 
     def scopes(self) -> list[Scope]:
-        limits = self.model.limits
-        key = (Budget("day", limits["key:3", "day"]), Budget("month", limits["key:3", "month"]))
+        key = (self.budget("key:3", "day"), self.budget("key:3", "month"))
         return [
-            Scope("global", Rules(budgets=(Budget("day", limits["global", "day"]),))),
+            Scope("global", Rules(budgets=(self.budget("global", "day"),))),
             Scope("key:3", Rules(parallel=PLACES, budgets=key)),
         ]
+
+    def budget(self, scope: str, window: Any) -> Budget:
+        more, until = self.model.raises.get((scope, window), (0, 0))
+        return Budget(window, self.model.limits[scope, window], once=more, until=until)
 
     def chosen(self, which: int) -> Running | None:
         living = [call for call in self.model.calls.values() if call.hold is not None]

@@ -24,8 +24,9 @@ from tests.relay.admission_rig import UNIT_IN, UNIT_OUT, Books, RealRedis, denie
 redis = pytest.importorskip("redis", reason="no client for Redis is installed")
 
 from dragoman.relay.admission import remote  # noqa: E402
-from dragoman.relay.admission.remote import SCRIPT, Gone, Lost, Missing, RemoteTables, connect  # noqa: E402
+from dragoman.relay.admission.remote import SCRIPT, Gone, Lost, Missing, RemoteTables  # noqa: E402
 from dragoman.relay.admission.shared import RedisAdmission  # noqa: E402
+from dragoman.store.news_redis import connect  # noqa: E402
 
 HELD = 1_000 * UNIT_IN + SLICE * UNIT_OUT
 LEASE = 1_200
@@ -422,6 +423,41 @@ async def test_D3_a_budget_holds_while_redis_is_gone(store: RealRedis) -> None:
         await made[0]._reconcile()
         assert await let_in(made[1], wish("e", mine)) is None
         assert counters(store) == [(30 * HELD, 0)]
+
+
+@pytest.mark.usefixtures("patient")
+async def test_D3_one_replica_alone_overspends_by_its_part_of_what_was_left(store: RealRedis) -> None:
+    """Two still count in Redis, one does not reach it: it cannot see what calls of the others hold (decision 0010)."""
+    books = Books()
+    mine = scope(rpm=300, budgets=(Budget("total", nano_usd=30 * HELD),))
+    async with replicas(store, 3, books) as made:
+        alone, *others = made
+        cut_off(alone)
+        found = await asyncio.gather(*(let_in(others[number % 2], wish(f"a{number}", mine)) for number in range(60)))
+        held = [hold for hold in found if hold is not None]
+        assert len(held) == 30
+        found = [await let_in(alone, wish(f"b{number}", mine)) for number in range(60)]
+        over = [hold for hold in found if hold is not None]
+        assert (alone.up, others[0].up) == (False, True)
+        assert len(over) == 10, "a third of what the ledger says is left"
+        # What is settled is seen by all who look: the rest is never spent.
+        for one, hold in [*((others[0], hold) for hold in held), *((alone, hold) for hold in over)]:
+            assert one is not None
+            books.book("key:3", utc(), HELD)
+            await hold.settle(5_000, HELD)
+        await alone._local.reconcile()
+        await others[0]._reconcile()
+        assert [await let_in(one, wish(f"c{number}", mine)) for number, one in enumerate(made)] == [None] * 3
+        cut_off(alone, store.url)
+        await back([alone])
+        await asyncio.sleep(LEASE / 1_000)
+        await alone._reconcile()
+        assert counters(store) == [(40 * HELD, 0)]
+
+
+def cut_off(replica: RedisAdmission, url: str = "redis://127.0.0.1:1/0") -> None:
+    """Another way to Redis, or none."""
+    replica._remote._client = connect(url)
 
 
 async def test_D3_an_emptied_redis_is_not_used_before_all_have_put_back_what_they_hold(store: RealRedis) -> None:

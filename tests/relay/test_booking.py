@@ -18,11 +18,13 @@ from dragoman.relay.calls import Call
 from dragoman.relay.departure import GivenUp
 from dragoman.relay.metering import Meter, Record
 from dragoman.relay.outgoing import Target
+from dragoman.relay.paying import Purse
 from dragoman.store.accounts.model import Caller
 from dragoman.store.database import Database, open_database
 from dragoman.store.ledger.ledger import Ledger
 from dragoman.store.ledger.prices import PriceBook
 from dragoman.store.migrate import migrate
+from dragoman.upstream.calls import UpstreamCall
 from dragoman.upstream.plans import Resolved
 from dragoman.upstream.providers import Provider, make_providers
 from tests.relay.rig import settings_for
@@ -290,6 +292,20 @@ async def test_K05_a_call_given_up_while_it_is_announced_is_booked_as_unsent(des
     assert (await counts(desk.database))["intents"] == 0
 
 
+@pytest.mark.parametrize("sent", [False, True])
+async def test_I1_a_call_left_before_its_request_went_out_is_booked_as_unsent(desk: Desk, sent: bool) -> None:
+    book, meter = desk.open()
+    request = UpstreamCall("POST", "http://provider", {}, b"{}")
+    await desk.begin(book, meter, request=request)
+    request.sent = sent
+    meter.left()
+    await book.end()
+    row = await desk.only()
+    assert (row["outcome"], row["failure"]) == ("left", "" if sent else "unsent")
+    assert (row["input"], bool(row["cost"])) == ((1000, True) if sent else (None, False))
+    assert await found(desk.database, upstream={"req-1": 1} if sent else {}) == []
+
+
 async def test_K11_without_a_ledger_to_write_to_nothing_is_sent(desk: Desk) -> None:
     desk.ledger._policy = "refuse"
     desk.faulty.fault = "down"
@@ -338,3 +354,106 @@ async def test_nothing_is_written_without_a_ledger(desk: Desk) -> None:
     await book.end()
     assert (await counts(desk.database))["entries"] == 0
     assert len(book.call_id) == 32
+
+
+def sold_by(vendor: str, kind: str = "openai_compatible") -> Provider:
+    """The provider, as somebody whose prices everybody knows."""
+    return make_providers(settings_for(1, kind=kind, account={"vendor": vendor}))["fake"]
+
+
+async def test_U11_a_price_per_request_is_not_paid_for_one_that_was_refused(desk: Desk) -> None:
+    desk.provider = sold_by("perplexity")
+    book, meter = desk.open()
+    await desk.begin(book, meter, "sonar")
+    book.attempt_failed(Failure("rate_limit", "slow down", status=429))
+    await desk.begin(book, meter, "sonar")
+    say(meter, "Hi", usage=Usage(1_000_000, output=0), end=True)
+    await book.end()
+    first, second = await rows(desk.database)
+    assert (first["cost"], first["details"].get("bill")) == (0, None)
+    assert second["cost"] == 1_000_000_000 + 12_000_000  # a dollar for a million tokens, twelve for a thousand calls
+
+
+async def test_U11_a_deployment_is_charged_as_what_answered_and_not_as_what_its_name_suggests(desk: Desk) -> None:
+    desk.provider = make_providers(
+        settings_for(1, account={"kind": "azure_openai", "base_url": "https://x.openai.azure.com"})
+    )["fake"]
+    for model, answered, nano in (
+        ("team-gpt-5-small", "gpt-5-mini-2025-08-07", 250_000_000),
+        ("team-gpt-5-small", "nobody-knows", 1_250_000_000),
+        ("gpt-5-mini", "gpt-5-2025-08-07", 250_000_000),  # a name with a price of its own stands
+    ):
+        book, meter = desk.open()
+        await desk.begin(book, meter, model)
+        say(meter, "Hi", usage=Usage(1_000_000, output=0))
+        meter.record.upstream_model = answered
+        meter.add(Finished([Finish("end")]))
+        await book.end()
+        assert (await rows(desk.database))[-1]["cost"] == nano
+
+
+async def test_U08_every_pass_of_the_model_that_was_asked_is_as_fast(desk: Desk) -> None:
+    """Who asks for speed pays for it in each pass; an advisor is another model with a price of its own."""
+    desk.provider = make_providers(settings_for(1, kind="anthropic", account={"vendor": "anthropic"}))["fake"]
+    fields = {
+        "speed": "fast",
+        "server_tool_use": {"web_search_requests": 1},
+        "iterations": [
+            {"type": "message", "input_tokens": 1_000_000, "output_tokens": 0},
+            {"type": "compaction", "input_tokens": 1_000_000, "output_tokens": 0},
+        ],
+    }
+    costs = {}
+    for speed in ("fast", "standard"):
+        book, meter = desk.open()
+        await desk.begin(book, meter, "claude-opus-4-8")
+        extras = {"anthropic": fields | {"speed": speed}}
+        say(meter, "Hi", usage=Usage(1_000_000, output=0, extras=extras), end=True)
+        await book.end()
+        costs[speed] = (await rows(desk.database))[-1]["cost"]
+    search = 10_000_000
+    fast, plain = (
+        PriceBook().find("anthropic", "anthropic", "claude-opus-4-8", desk.books.clock()),
+        costs["standard"] - search,
+    )
+    assert fast is not None
+    rate = next(rates["input"].nano for when, rates in fast.variants if when.get("speed") == "fast")
+    assert costs["fast"] - search == 2 * rate
+    assert plain == 2 * fast.rates["input"].nano
+
+
+async def test_I6_a_report_with_its_passes_is_the_last_word(desk: Desk) -> None:
+    """The client leaves between Anthropic's last report and the end; more was relayed than output was counted."""
+    book, meter = desk.open()
+    await desk.begin(book, meter)
+    passes = [{"input_tokens": 10, "output_tokens": 1}, {"input_tokens": 5, "output_tokens": 2}]
+    say(meter, "x" * 400, usage=Usage(5, output=2, extras={"anthropic": {"iterations": passes}}))
+    meter.left()
+    await book.end()
+    row = await desk.only()
+    assert (row["input"], row["output"], row["usage_source"]) == (15, 3, "provider")
+
+
+async def test_K05_what_fails_while_a_call_is_booked_leaves_no_hold(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Money that nobody gives back is money that nobody may spend."""
+    settled: list[tuple[int, int | None]] = []
+
+    class Held:
+        async def settle(self, tokens: int, cost: int | None) -> None:
+            settled.append((tokens, cost))
+
+    async def broken(final: object) -> None:
+        raise RuntimeError("a defect")
+
+    record = Record(asked_model="big", stream=False)
+    meter = Meter(record, 400)
+    house: Any = type("House", (), {"books": desk.books, "providers": {"fake": desk.provider}, "admission": None})()
+    purse = Purse(house, Call("anthropic", b"", {}, request_id="req-2"), meter)
+    await desk.begin(purse._book, meter)
+    say(meter, "Hi", usage=Usage(10, output=1), end=True)
+    purse._hold = Held()  # type: ignore[assignment]
+    monkeypatch.setattr(desk.ledger, "settle", broken)
+    await purse.settled()
+    assert settled == [(11, 200_000)]

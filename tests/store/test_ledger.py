@@ -208,6 +208,28 @@ async def test_K05_an_intent_that_no_call_knows_of_is_booked_in_the_end(database
     await ledger.close()
 
 
+async def test_K05_a_defect_while_a_call_is_settled_leaves_it_to_the_estimate(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its end is lost, the call is not: an intent that nobody will end is booked within two sweeps."""
+    ledger = Ledger(database, replica="one", clock=Clock(), timing=replace(QUICK, sweep=0.05))
+    await ledger.start()
+    call = attempted()
+    await ledger.intend(call)
+
+    async def broken(batch: object) -> list[object]:
+        raise RuntimeError("a defect")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger._batches, "_commit", broken)
+        with pytest.raises(RuntimeError):
+            await ledger.settle(final(call))
+    await asyncio.sleep(0.5)
+    (row,) = await rows(database)
+    assert (row["kind"], row["usage_source"]) == ("recovered", "recovered")
+    await ledger.close()
+
+
 async def test_D7_an_intent_that_no_database_takes_is_refused(database: Database, ledger: Ledger) -> None:
     with pytest.raises(Unbookable):
         await ledger.intend(attempted(at=2**70))

@@ -74,7 +74,7 @@ def test_U11_each_kind_of_token_has_its_own_rate() -> None:
     assert charge.version == "config:m"
 
 
-def test_U11_a_long_prompt_is_charged_higher_as_a_whole() -> None:
+def test_K02_U11_a_long_prompt_is_charged_higher_as_a_whole() -> None:
     price = BOOK.find("anthropic", "anthropic", "claude-sonnet-4-5-20250929", AT)
     assert price is not None
     assert price.cost(Tokens(100_000, 100_000, 0, 1_000), {}) == 300_000_000 + 30_000_000 + 15_000_000
@@ -339,3 +339,11 @@ def test_money_is_never_a_float() -> None:
     numbers = [charge.cost, seen.stated_cost, *(number for line in charge.bill for number in line[1:])]
     assert all(type(number) is int for number in numbers)
     assert PriceBook({"m": {"in": 0.1, "out": 0.2}}).find("", "", "m", AT).rates["input"].nano == 100_000_000  # type: ignore[union-attr]
+
+
+def test_K02_a_price_of_tomorrow_leaves_the_wider_one_of_today() -> None:
+    book = PriceBook({"m-1": {"in": 9, "out": 9, "from": "2026-10-01"}, "m-*": {"in": 1, "out": 1}})
+    for at, dollars in ((LATER, 1), (LATER + 365 * DAY, 9)):
+        price = book.find("openai_compatible", "", "m-1", at)
+        assert price is not None
+        assert price.unit_in == dollars * 1000

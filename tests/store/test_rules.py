@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from dragoman.settings import ConfigError, Settings
 from dragoman.store.accounts.errors import Invalid
 from dragoman.store.accounts.house import house_rules
-from dragoman.store.accounts.model import NANO, Budget, Rules
+from dragoman.store.accounts.model import NANO, Budget, ModelLimit, Rules
 from dragoman.store.accounts.rules import (
     check_rules,
     first_wider,
@@ -30,18 +31,27 @@ FULL = Rules(
     parallel=4,
     budgets=(Budget("month", nano_usd=400 * NANO), Budget("day", tokens=5, model="opus")),
     strict=True,
+    per_model=(ModelLimit("claude-opus-*", rpm=10, parallel=2),),
 )
 
 names = st.sampled_from(["sonnet", "haiku", "*", "son*", "openai/*", "openai/gpt-5", "gpt-*", "gpt-5"])
 amounts = st.integers(0, 4)
 budgets = st.builds(
-    lambda window, money, amount, model: Budget(
-        window, nano_usd=amount if money else None, tokens=None if money else amount, model=model
+    lambda window, money, amount, model, raised: Budget(
+        window, nano_usd=amount if money else None, tokens=None if money else amount, model=model,
+        once=raised[0], until=raised[1],
     ),
     st.sampled_from(["day", "month"]),
     st.booleans(),
     amounts,
     st.sampled_from(["", "sonnet"]),
+    st.just((0, 0)) | st.tuples(st.integers(1, 2), st.sampled_from([10, 20])),
+)  # fmt: skip
+model_limits = st.builds(
+    lambda model, name, most: ModelLimit(model, **{name: most}),
+    st.sampled_from(["sonnet", "gpt-*"]),
+    st.sampled_from(["rpm", "tpm", "parallel"]),
+    st.integers(1, 3),
 )
 rules = st.builds(
     Rules,
@@ -52,6 +62,7 @@ rules = st.builds(
     parallel=st.none() | st.integers(1, 3),
     budgets=st.lists(budgets, max_size=2, unique_by=lambda one: (one.window, one.model, one.tokens is None)).map(tuple),
     strict=st.booleans(),
+    per_model=st.lists(model_limits, max_size=2, unique_by=lambda one: one.model).map(tuple),
 )
 
 
@@ -93,6 +104,17 @@ def test_what_says_nothing_is_left_out() -> None:
         ({"budgets": [{"window": "day", "nano_usd": 0.5}]}, "rules.budgets.0"),
         ({"budgets": [{"window": "day", "tokens": 1, "usd": 1}]}, "rules.budgets.0"),
         ({"budgets": [{"window": "day", "tokens": 1}, {"window": "day", "tokens": 2}]}, "rules.budgets.1"),
+        ({"budgets": [{"window": "day", "tokens": 1, "once": 1}]}, "rules.budgets.0.until"),
+        ({"budgets": [{"window": "day", "tokens": 1, "until": "2026-12-01"}]}, "rules.budgets.0.until"),
+        ({"budgets": [{"window": "day", "tokens": 1, "once": 1, "until": "soon"}]}, "rules.budgets.0.until"),
+        ({"budgets": [{"window": "day", "tokens": 1, "once": -1, "until": "2026-12-01"}]}, "rules.budgets.0.once"),
+        ({"per_model": {}}, "rules.per_model"),
+        ({"per_model": [{"model": "opus"}]}, "rules.per_model.0"),
+        ({"per_model": [{"rpm": 1}]}, "rules.per_model.0.model"),
+        ({"per_model": [{"model": 7, "rpm": 1}]}, "rules.per_model.0.model"),
+        ({"per_model": [{"model": "opus", "rpm": 0}]}, "rules.per_model.0.rpm"),
+        ({"per_model": [{"model": "opus", "budget": 1}]}, "rules.per_model.0"),
+        ({"per_model": [{"model": "a", "rpm": 1}, {"model": "A", "tpm": 1}]}, "rules.per_model.1"),
     ],
 )
 def test_X05_anything_else_is_refused_by_name(data: Any, field: str) -> None:
@@ -121,6 +143,14 @@ def test_X05_values_are_checked_as_their_json_is() -> None:
             Rules(budgets=(Budget("day", NANO), Budget("total", 20 * NANO))),
         ),
         ({"budgets": [{"window": "day", "tokens": 7}]}, Rules(budgets=(Budget("day", tokens=7),))),
+        (
+            {"budgets": [{"window": "day", "tokens": 7, "once": 2, "until": date(1970, 1, 2)}]},
+            Rules(budgets=(Budget("day", tokens=7, once=2, until=86_400_000_000),)),
+        ),
+        (
+            {"per_model": {"claude-opus-*": {"rpm": 10, "tpm": "100k"}, "gpt-5": {"parallel": "2"}}},
+            Rules(per_model=(ModelLimit("claude-opus-*", 10, 100_000), ModelLimit("gpt-5", parallel=2))),
+        ),
     ],
 )
 def test_people_write_rules_in_words(said: dict[str, Any], meant: Rules) -> None:
@@ -138,6 +168,8 @@ def test_people_write_rules_in_words(said: dict[str, Any], meant: Rules) -> None
         ({"rpm": "1.5"}, "groups.core.rpm"),
         ({"rmp": 6}, "groups.core.rmp"),
         ({"routes": 7}, "groups.core.models"),
+        ({"per_model": {"opus": 7}}, "groups.core.per_model"),
+        ({"per_model": {"opus": {"rpm": "lots"}}}, "groups.core.per_model.opus.rpm"),
     ],
 )
 def test_wrong_words_name_their_key(said: dict[str, Any], key: str) -> None:
@@ -181,6 +213,14 @@ def test_the_configuration_has_rules_for_everybody_and_for_groups() -> None:
         (Rules(budgets=(Budget("day", tokens=1),)), Rules(budgets=(Budget("day", 1),)), "budgets"),
         (Rules(budgets=(Budget("day", 1, model="a"),)), Rules(budgets=(Budget("day", 1),)), "budgets"),
         (Rules(budgets=(Budget("day", 1),)), Rules(budgets=(Budget("day", 1, model="a"),)), ""),
+        (Rules(budgets=(Budget("day", 1, once=1, until=9),)), Rules(budgets=(Budget("day", 1),)), "budgets"),
+        (Rules(budgets=(Budget("day", 1, once=1, until=9),)), Rules(budgets=(Budget("day", 2),)), ""),
+        (Rules(budgets=(Budget("day", 2),)), Rules(budgets=(Budget("day", 1, once=1, until=9),)), "budgets"),
+        (Rules(), Rules(per_model=(ModelLimit("a", rpm=2),)), "per_model"),
+        (Rules(rpm=2), Rules(per_model=(ModelLimit("a", rpm=2),)), ""),
+        (Rules(per_model=(ModelLimit("A", rpm=2),)), Rules(per_model=(ModelLimit("a", rpm=2),)), ""),
+        (Rules(per_model=(ModelLimit("a", rpm=3),)), Rules(per_model=(ModelLimit("a", rpm=2),)), "per_model"),
+        (Rules(per_model=(ModelLimit("a", rpm=2),)), Rules(rpm=2), "rpm"),
     ],
 )
 def test_X05_where_a_grant_is_wider_than_its_grantor(child: Rules, parent: Rules, wider: str) -> None:
@@ -193,15 +233,16 @@ CALLS = [
 ]
 
 
-def lets_pass(some: Rules, name: str, surface: str, rate: int, spent: tuple[str, int, int, str]) -> bool:
+def lets_pass(some: Rules, name: str, surface: str, rate: int, spent: tuple[str, int, int, str], now: int) -> bool:
     """A call under rules, as plainly as it can be told; ``spent`` is a window, money, tokens and a model."""
     window, money, tokens, model = spent
     for budget in some.budgets:
         if budget.window == window and budget.model in ("", model):
             bound, used = (budget.nano_usd, money) if budget.tokens is None else (budget.tokens, tokens)
-            if bound is not None and used > bound:
+            if bound is not None and used > bound + (budget.once if now < budget.until else 0):
                 return False
-    numbers = all(bound is None or rate <= bound for bound in (some.rpm, some.tpm, some.parallel))
+    limits: list[Rules | ModelLimit] = [some, *(limit for limit in some.per_model if limit.model == model)]
+    numbers = all(bound is None or rate <= bound for one in limits for bound in (one.rpm, one.tpm, one.parallel))
     named = not some.models or any(matches(rule, name) for rule in some.models)
     allowed = not some.surfaces or any(matches(rule, surface) for rule in some.surfaces)
     return numbers and named and allowed
@@ -218,9 +259,9 @@ def test_X05_no_chain_of_grants_ever_widens(chain: list[Rules], rate: int, used:
     first, last = kept[0], kept[-1]
     assert narrows(last, first)
     for name, surface in CALLS:
-        for spent in (("day", used, 0, "sonnet"), ("month", 0, used, "x")):
-            if lets_pass(last, name, surface, rate, spent):
-                assert lets_pass(first, name, surface, rate, spent)
+        for spent, now in ((("day", used, 0, "sonnet"), 9), (("month", 0, used, "x"), 9), (("day", used, 0, "x"), 19)):
+            if lets_pass(last, name, surface, rate, spent, now):
+                assert lets_pass(first, name, surface, rate, spent, now)
 
 
 @given(rules, rules, rules)

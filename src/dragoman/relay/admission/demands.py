@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 
 from dragoman.relay.admission.budgets import first_grant
 from dragoman.relay.admission.model import Denied, Wish
@@ -37,14 +38,14 @@ class Demand:
 
 
 class Demands:
-    """Makes demands of wishes. ``clock`` tells microseconds UTC, by which windows change.
+    """Makes demands of wishes. ``clock`` tells microseconds UTC, by which windows change in the ``zone``.
 
-    ``fallback`` is reserved for models without a price; without it they are refused where money counts (K02).
+    Models without a price are refused where money counts (K02).
     """
 
-    def __init__(self, clock: Callable[[], int], *, fallback: Price | None = None) -> None:
+    def __init__(self, clock: Callable[[], int], zone: Callable[[], tzinfo] = lambda: UTC) -> None:
         self._clock = clock
-        self._fallback = fallback
+        self._zone = zone
         self._known: dict[str, tuple[Rules, tuple[Rule, ...]]] = {}
 
     def of(self, wish: Wish) -> Demand | None:
@@ -54,7 +55,7 @@ class Demands:
             rules += self._rules(scope)
         if not rules:
             return None
-        price = self._price(wish)
+        price = _price(wish)
         granted = first_grant(wish)
         tokens = wish.input_estimate + granted
         money = _money(wish, granted, price)
@@ -62,23 +63,18 @@ class Demands:
         lines: list[Line] = []
         for rule in rules:
             kind, budget = rule.kind, rule.budget
+            if rule.model and not covers(rule.model, wish.model):
+                continue
             amount = 1
             if budget is not None:
-                if budget.model and not covers(budget.model, wish.model):
-                    continue
                 if kind == MONEY and price is None:
                     raise Denied(unpriced(wish.model))
-                rule.turn(budget, now)
+                rule.turn(budget, now, self._zone())
                 amount = money if kind == MONEY else tokens
             elif kind == TOKENS:
                 amount = tokens
             lines.append(Line(kind, rule.key, rule.limit, amount, rule, rule.span, rule.end))
         return Demand(wish, lines, price, granted) if lines else None
-
-    def _price(self, wish: Wish) -> Price | None:
-        if wish.unit_in is None or wish.unit_out is None:
-            return self._fallback
-        return Price(wish.unit_in, wish.unit_out)
 
     def _rules(self, scope: Scope) -> tuple[Rule, ...]:
         known = self._known.get(scope.name)
@@ -89,6 +85,10 @@ class Demands:
         rules = tuple(read_rules(scope))
         self._known[scope.name] = scope.rules, rules
         return rules
+
+
+def _price(wish: Wish) -> Price | None:
+    return None if wish.unit_in is None or wish.unit_out is None else Price(wish.unit_in, wish.unit_out)
 
 
 def _money(wish: Wish, granted: int, price: Price | None) -> int:

@@ -6,18 +6,22 @@ It must not know other replicas, apart from a number to share limits among.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from datetime import UTC, tzinfo
 from weakref import WeakSet
 
 from dragoman.observe.logs import get_logger
+from dragoman.relay.admission.alarms import Alarms
 from dragoman.relay.admission.demands import Demands
 from dragoman.relay.admission.model import Denied, Hold, Wish
 from dragoman.relay.admission.refusals import refusal, unread
 from dragoman.relay.admission.reservation import UNLIMITED, Charge, Reservation
-from dragoman.relay.admission.rules import Line, Price, Verdict
+from dragoman.relay.admission.rules import Line, Verdict
 from dragoman.relay.admission.tables import Tables
 from dragoman.store.database import StoreUnavailable
+from dragoman.store.ledger.reached import Tell
 from dragoman.store.ledger.settled import Reader, Settled, Span
 
 LEASE = 10_000
@@ -25,6 +29,9 @@ LEASE = 10_000
 
 RECONCILE = 5.0
 """Seconds between looks at the ledger."""
+
+ALONE = 1.0
+"""The same while it is all that replicas have in common."""
 
 _NOTHING = Settled()
 _log = get_logger("admission")
@@ -48,8 +55,9 @@ class MemoryAdmission:
     """Lets calls in. ``clock`` decides windows; ``pace`` tells ticks for limits and leases.
 
     ``settled`` reads the ledger; while ``complete`` is false it does not hold all that was settled (a spool
-    waits to be replayed) and corrects nothing. ``share``: among how many replicas limits are divided. ``alive`` are
-    the reservations not settled: what nobody refers to any more is not renewed.
+    waits to be replayed) and corrects nothing. ``zone`` is where windows begin; ``tell`` hears when budgets are half
+    and wholly spent. ``share``: among how many replicas limits are divided; by default so many as ``replicas`` says
+    live. ``alive`` are the reservations not settled: what nobody refers to any more is not renewed.
     """
 
     def __init__(
@@ -58,18 +66,23 @@ class MemoryAdmission:
         *,
         settled: Reader = _nothing,
         complete: Callable[[], bool] = lambda: True,
-        fallback: Price | None = None,
+        zone: Callable[[], tzinfo] = lambda: UTC,
+        tell: Tell | None = None,
         pace: Callable[[], int] = ticks,
         lease: int = LEASE,
-        share: Callable[[], int] = lambda: 1,
+        share: Callable[[], int] | None = None,
+        replicas: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
         self.tables = Tables(lease)
         self.pace = pace
         self._clock = clock
         self._settled = settled
         self._complete = complete
-        self._demands = Demands(clock, fallback=fallback)
-        self._share = share
+        self._demands = Demands(clock, zone)
+        self.alarms = Alarms(tell)
+        self._living = 1
+        self._replicas = replicas
+        self._share = share or (lambda: self._living)
         self.alive: WeakSet[Reservation] = WeakSet()
         self._renew_at = pace() + lease // 3
         self._opening = asyncio.Lock()
@@ -131,6 +144,8 @@ class MemoryAdmission:
 
     async def start(self) -> None:
         """Begin to look at the ledger now and then."""
+        with contextlib.suppress(StoreUnavailable):
+            await self._count()
         self._keeper = asyncio.create_task(self._keep(), name="admission")
 
     async def close(self) -> None:
@@ -141,11 +156,16 @@ class MemoryAdmission:
 
     async def _keep(self) -> None:
         while True:
-            await asyncio.sleep(RECONCILE)
+            await asyncio.sleep(RECONCILE if self._living == 1 else ALONE)
             try:
+                await self._count()
                 await self.reconcile()
             except StoreUnavailable:
                 _log.warning("budgets_not_reconciled", why="the database is away")
+
+    async def _count(self) -> None:
+        if self._replicas is not None:
+            self._living = max(1, await self._replicas())
 
     async def reconcile(self) -> None:
         """Let the ledger's sums take the place of ours, and drop what is over. Raises StoreUnavailable.
@@ -155,10 +175,13 @@ class MemoryAdmission:
         """
         tables = self.tables
         before = tables.budgets()
+        told: list[tuple[Line, Settled]] = []
         if before and self._complete():
             sums = await self._settled({line.span for line, _ in before.values()})
             for line, mark in before.values():
-                tables.correct(line, mark, sums.get(line.span, _NOTHING))
+                told.append((line, sums.get(line.span, _NOTHING)))
+                tables.correct(line, mark, told[-1][1])
         now = self.pace()
         self.renew(now)
         tables.forget(now, self._clock())
+        await self.alarms.look(told)

@@ -61,10 +61,11 @@ def refusal(lines: Sequence[Line], verdict: Verdict) -> Denied:
 def _throttled(line: Line, verdict: Verdict) -> Failure:
     seconds = max(1, math.ceil(verdict.wait / _TICKS))
     limit = shared(line.limit, verdict.share)
+    model = f" of {line.rule.model}" if line.rule.model else ""
     if line.kind == PLACES:
-        what = f"{_some(limit, 'call')} at once, and {verdict.held} are running"
+        what = f"{_some(limit, 'call')} at once{model}, and {verdict.held} are running"
     else:
-        what = f"{_some(limit, 'call' if line.kind == CALLS else 'token')} a minute"
+        what = f"{_some(limit, 'call' if line.kind == CALLS else 'token')} a minute{model}"
     message = f"Rate limit reached: {whose(line.rule.scope)} may use {what}. Try again in {seconds} s."
     return Failure("rate_limit", message, code="rate_limit_exceeded", retry_after=seconds, should_retry=True)
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import tzinfo
 from typing import Final, NamedTuple
 
-from dragoman.store.accounts.model import Budget, Scope
+from dragoman.store.accounts.model import Budget, ModelLimit, Rules, Scope
 from dragoman.store.ledger.settled import Span
 from dragoman.store.ledger.windows import end_of, start_of
 
@@ -25,28 +26,31 @@ _NEVER = 1 << 62
 
 
 class Rule:
-    """One limit of one scope. ``key`` names its count; a budget's changes with its window.
+    """One limit of one scope, of the models that ``model`` names (empty: all). ``key`` names its count.
 
-    ``span`` is that window, ``end`` the first microsecond after it (None: it has no end).
+    A budget's key changes with its window: ``span`` is that, ``end`` the first microsecond after it (None: it
+    has no end). Its limit changes when what it was raised by once is over.
     """
 
-    __slots__ = ("_from", "budget", "end", "key", "kind", "limit", "scope", "span")
+    __slots__ = ("_from", "budget", "end", "key", "kind", "limit", "model", "scope", "span")
 
-    def __init__(self, kind: int, scope: str, limit: int, budget: Budget | None = None) -> None:
+    def __init__(self, kind: int, scope: str, limit: int, budget: Budget | None = None, model: str = "") -> None:
         self.kind = kind
         self.scope = scope
         self.limit = limit
         self.budget = budget
-        self.key = f"{_NAMES[kind]}:{scope}"
+        self.model = model
+        self.key = f"{_NAMES[kind]}:{scope}" + (f":{model.lower()}" if model else "")
         self.span = Span(scope, "", "total", 0)
         self.end: int | None = None
         self._from = _NEVER
 
-    def turn(self, budget: Budget, now: int) -> None:
-        """See that the budget's window is the one of this moment, in microseconds."""
+    def turn(self, budget: Budget, now: int, zone: tzinfo) -> None:
+        """See that window and limit are the budget's of this moment, in microseconds."""
+        self.limit = budget.limit(now)
         if self._from <= now and (self.end is None or now < self.end):
             return
-        self._from, self.end = start_of(budget.window, now), end_of(budget.window, now)
+        self._from, self.end = start_of(budget.window, now, zone), end_of(budget.window, now, zone)
         self.span = Span(self.scope, budget.model, budget.window, self._from)
         self.key = f"{_NAMES[self.kind]}:{self.scope}:{budget.window}:{self._from}:{budget.model}"
 
@@ -54,14 +58,17 @@ class Rule:
 def read_rules(scope: Scope) -> Iterator[Rule]:
     """The rules that a scope adds."""
     rules = scope.rules
-    for kind, limit in ((CALLS, rules.rpm), (TOKENS, rules.tpm), (PLACES, rules.parallel)):
-        if limit is not None:
-            yield Rule(kind, scope.name, limit)
+    all_limits: list[Rules | ModelLimit] = [rules, *rules.per_model]
+    for said in all_limits:
+        model = said.model if isinstance(said, ModelLimit) else ""
+        for kind, limit in ((CALLS, said.rpm), (TOKENS, said.tpm), (PLACES, said.parallel)):
+            if limit is not None:
+                yield Rule(kind, scope.name, limit, model=model)
     for budget in rules.budgets:
         if budget.nano_usd is not None:
-            yield Rule(MONEY, scope.name, budget.nano_usd, budget)
+            yield Rule(MONEY, scope.name, budget.nano_usd, budget, budget.model)
         if budget.tokens is not None:
-            yield Rule(VOLUME, scope.name, budget.tokens, budget)
+            yield Rule(VOLUME, scope.name, budget.tokens, budget, budget.model)
 
 
 class Line(NamedTuple):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import UTC, tzinfo
 
 from redis.asyncio import Redis
 
@@ -18,21 +19,20 @@ from dragoman.observe.logs import get_logger
 from dragoman.relay.admission import gcra
 from dragoman.relay.admission.demands import Demands
 from dragoman.relay.admission.gcra import Bucket
-from dragoman.relay.admission.memory import LEASE, RECONCILE, MemoryAdmission, ticks, utc
+from dragoman.relay.admission.memory import ALONE, LEASE, RECONCILE, MemoryAdmission, ticks, utc
 from dragoman.relay.admission.model import Denied, Hold, Wish
 from dragoman.relay.admission.refusals import refusal, unread
-from dragoman.relay.admission.remote import Gone, Lost, Missing, RemoteTables, connect
+from dragoman.relay.admission.remote import Gone, Lost, Missing, RemoteTables
 from dragoman.relay.admission.reservation import UNLIMITED, Charge, Reservation
-from dragoman.relay.admission.rules import MONEY, TOKENS, Line, Price, Verdict, shared
+from dragoman.relay.admission.rules import MONEY, TOKENS, Line, Verdict, shared
 from dragoman.relay.admission.tables import settled_of
 from dragoman.store.database import StoreUnavailable
+from dragoman.store.ledger.reached import Tell
 from dragoman.store.ledger.settled import Reader, Settled
+from dragoman.store.news_redis import connect
 
 PROBE = 2.0
 """Seconds between looks whether Redis is back."""
-
-ALONE = 1.0
-"""Seconds between looks at the ledger while it is all that replicas have in common."""
 
 _STEP = 0.25
 _TRIES = 3
@@ -58,7 +58,8 @@ class RedisAdmission:
         settled: Reader,
         complete: Callable[[], bool] = lambda: True,
         replicas: Callable[[], Awaitable[int]] = _one,
-        fallback: Price | None = None,
+        zone: Callable[[], tzinfo] = lambda: UTC,
+        tell: Tell | None = None,
         prefix: str = "dragoman",
         lease: int = LEASE,
         probe: float = PROBE,
@@ -67,9 +68,15 @@ class RedisAdmission:
         self._remote = RemoteTables(client, prefix, lease)
         self._share = 1
         self._local = MemoryAdmission(
-            clock, settled=settled, complete=complete, pace=ticks, lease=lease, share=lambda: self._share
+            clock,
+            settled=settled,
+            complete=complete,
+            tell=tell,
+            pace=ticks,
+            lease=lease,
+            share=lambda: self._share,
         )
-        self._demands = Demands(clock, fallback=fallback)
+        self._demands = Demands(clock, zone)
         self._clock, self._settled, self._complete, self._replicas = clock, settled, complete, replicas
         self._lease, self._probe = lease, probe
         self._budgets: dict[str, Line] = {}
@@ -209,12 +216,11 @@ class RedisAdmission:
             return
         marks = await self._remote.marks(lines)
         sums = await self._settled({line.span for line in lines})
+        told = [(line, sums.get(line.span, _NOTHING)) for line in lines]
         await self._remote.correct(
-            [
-                (line, mark, settled_of(line, sums.get(line.span, _NOTHING)))
-                for line, mark in zip(lines, marks, strict=True)
-            ]
+            [(line, mark, settled_of(line, sum_)) for (line, sum_), mark in zip(told, marks, strict=True)]
         )
+        await self._local.alarms.look(told)
 
     async def _renew(self) -> None:
         await self._remote.renew([(one.call, one.lines) for one in self._local.alive if not one.ended])

@@ -80,6 +80,7 @@ class Tables:
                     places = self.places[key] = Places()
                 places.take(call, until)
             else:
+                self._used[key] = line
                 self.counters[key].hold(call, line.amount, until)
         return levels
 

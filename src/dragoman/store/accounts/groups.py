@@ -6,6 +6,7 @@ It must not know what rules mean.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
@@ -82,7 +83,8 @@ def ensure(connection: Connection, names: Iterable[str], *, now: int) -> None:
     """Make those of the configuration file that are not there yet, so that people can be in them."""
     for name in names:
         if named(connection, name) is None:
-            create(connection, name, now=now)
+            with suppress(Taken):  # by another replica that starts at the same time
+                create(connection, name, now=now)
 
 
 def _group(row: Row[Any]) -> Group:

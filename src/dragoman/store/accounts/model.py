@@ -17,12 +17,32 @@ NANO = 1_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """At most so much per window. One of ``nano_usd`` and ``tokens`` is set; ``model`` empty means all models."""
+    """At most so much per window. One of ``nano_usd`` and ``tokens`` is set; ``model`` empty means all models.
+
+    ``once`` comes on top before the moment ``until``: a window that is raised, without a change of the rule.
+    """
 
     window: Window
     nano_usd: int | None = None
     tokens: int | None = None
     model: str = ""
+    once: int = 0
+    until: int = 0
+
+    def limit(self, now: int) -> int:
+        """The amount at a moment."""
+        amount = self.tokens if self.nano_usd is None else self.nano_usd
+        return (amount or 0) + (self.once if now < self.until else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLimit:
+    """Calls and tokens per minute, and calls at once, of the models that ``model`` names (as for a budget)."""
+
+    model: str
+    rpm: int | None = None
+    tpm: int | None = None
+    parallel: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +51,7 @@ class Rules:
 
     ``models`` and ``surfaces`` are allow-lists of names, ``*`` standing for anything (a route's name, an
     alias, or ``provider/model``). ``rpm``, ``tpm`` and ``parallel`` are calls and tokens per minute, and
-    calls at once. ``strict`` refuses any loss in translation.
+    calls at once; ``per_model`` bounds some models besides. ``strict`` refuses any loss in translation.
     """
 
     models: tuple[str, ...] = ()
@@ -41,6 +61,7 @@ class Rules:
     parallel: int | None = None
     budgets: tuple[Budget, ...] = ()
     strict: bool = False
+    per_model: tuple[ModelLimit, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

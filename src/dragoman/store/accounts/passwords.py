@@ -14,32 +14,14 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from dragoman.settings.parts import EXAMPLES
-from dragoman.store.accounts.hashing import equal
 
 AT_ONCE = 4
 """Each takes tens of megabytes."""
-
-SHORTEST = 12
 
 
 def is_example(secret: str | None) -> bool:
     """Whether a secret is none: missing, blank, or one that manuals and scanners know."""
     return secret is None or secret.strip().lower() in EXAMPLES | {""}
-
-
-def password_trouble(password: str) -> str:
-    """Why a person may not have this password; empty if it will do."""
-    if len(password) < SHORTEST:
-        return f"must have {SHORTEST} characters or more"
-    if is_example(password) or len(set(password)) < 5:
-        return "is too easy to guess"
-    return "" if len(password) <= 1000 else "is too long"
-
-
-def same_password(given: str, expected: str | None) -> bool:
-    """Whether a password is the configuration's own. Never for one that is missing or known to everybody."""
-    fits = equal(given, expected or "")
-    return fits and not is_example(expected)
 
 
 class Passwords:
@@ -59,14 +41,10 @@ class Passwords:
         async with self._room:
             return await asyncio.to_thread(self._fits, password, kept)
 
-    def outdated(self, kept: str) -> bool:
-        """Whether what is kept should be hashed anew, at today's costs."""
-        return self._hasher.check_needs_rehash(kept)
-
     def _fits(self, password: str, kept: str | None) -> bool:
         try:
             return self._hasher.verify(kept or self._nobodys, password) and bool(kept)
-        except (VerificationError, InvalidHashError):
+        except (VerificationError, InvalidHashError, UnicodeEncodeError):
             return False
 
     @cached_property

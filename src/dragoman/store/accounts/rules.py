@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fnmatch import translate
 from functools import lru_cache
 from typing import Any, get_args
 
 from dragoman.store.accounts.errors import Invalid
-from dragoman.store.accounts.model import NANO, Budget, Rules, Window
+from dragoman.store.accounts.model import NANO, Budget, ModelLimit, Rules, Window
 
 LARGEST = 2**53
 """Above it a number would not survive every JSON reader."""
@@ -31,6 +32,8 @@ _BUDGET = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 _ALL_TIME = {"all": "total", "ever": "total"}
+_BUDGET_WORDS = {"window", "nano_usd", "tokens", "model", "once", "until"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 # ---------------------------------------------------------------- as they are kept
@@ -44,6 +47,8 @@ def write_rules(rules: Rules) -> dict[str, Any]:
         data["budgets"] = [_write_budget(budget) for budget in rules.budgets]
     if rules.strict:
         data["strict"] = True
+    if rules.per_model:
+        data["per_model"] = [_write_limit(limit) for limit in rules.per_model]
     return data
 
 
@@ -51,25 +56,30 @@ def read_rules(data: Any) -> Rules:
     """The rules of such JSON. Raises Invalid for anything that is not exactly it."""
     if not isinstance(data, Mapping):
         raise Invalid("rules", "must be an object")
-    unknown = sorted(str(name) for name in data.keys() - {*_LISTS, *_NUMBERS, "budgets", "strict"})
+    unknown = sorted(str(name) for name in data.keys() - {*_LISTS, *_NUMBERS, "budgets", "strict", "per_model"})
     if unknown:
         raise Invalid(f"rules.{unknown[0]}", "is not a rule")
     strict = data.get("strict", False)
     if not isinstance(strict, bool):
         raise Invalid("rules.strict", "must be true or false")
-    budgets = data.get("budgets", ())
-    if not isinstance(budgets, list | tuple):
-        raise Invalid("rules.budgets", "must be a list")
     rules = Rules(
         models=_names("models", data.get("models", ())),
         surfaces=_names("surfaces", data.get("surfaces", ())),
         rpm=_number("rpm", data.get("rpm")),
         tpm=_number("tpm", data.get("tpm")),
         parallel=_number("parallel", data.get("parallel")),
-        budgets=tuple(_read_budget(at, budget) for at, budget in enumerate(budgets)),
+        budgets=tuple(_read_budget(at, budget) for at, budget in enumerate(_list("budgets", data))),
         strict=strict,
+        per_model=tuple(_read_limit(at, limit) for at, limit in enumerate(_list("per_model", data))),
     )
     return check_rules(rules)
+
+
+def _list(name: str, data: Mapping[str, Any]) -> Sequence[Any]:
+    value = data.get(name, ())
+    if not isinstance(value, list | tuple):
+        raise Invalid(f"rules.{name}", "must be a list")
+    return value
 
 
 def check_rules(rules: Rules) -> Rules:
@@ -85,6 +95,11 @@ def check_rules(rules: Rules) -> Rules:
         if subject in seen:
             raise Invalid(f"rules.budgets.{at}", "speaks of the same window, model and unit as another")
         seen.add(subject)
+    named = [limit.model.lower() for limit in rules.per_model]
+    for at, limit in enumerate(rules.per_model):
+        _check_limit(f"per_model.{at}", limit)
+        if limit.model.lower() in named[:at]:
+            raise Invalid(f"rules.per_model.{at}", "speaks of the same model as another")
     return rules
 
 
@@ -107,13 +122,55 @@ def _number(name: str, value: Any) -> int | None:
 
 def _read_budget(at: int, data: Any) -> Budget:
     place = f"rules.budgets.{at}"
-    if not isinstance(data, Mapping) or data.keys() - {"window", "nano_usd", "tokens", "model"}:
-        raise Invalid(place, "must be an object of window, nano_usd or tokens, and model")
+    if not isinstance(data, Mapping) or data.keys() - _BUDGET_WORDS:
+        raise Invalid(place, "must be an object of window, nano_usd or tokens, model, once and until")
     window, model = data.get("window"), data.get("model", "")
     if not isinstance(window, str) or not isinstance(model, str):
         raise Invalid(place, "needs a window, and a model must be a name")
-    budget = Budget(window, data.get("nano_usd"), data.get("tokens"), model)  # type: ignore[arg-type]
+    once, until = data.get("once", 0), data.get("until")
+    budget = Budget(
+        window,  # type: ignore[arg-type]
+        data.get("nano_usd"),
+        data.get("tokens"),
+        model,
+        once,
+        0 if until is None else _read_moment(f"{place}.until", until),
+    )
     return _check_budget(place, budget)
+
+
+def _read_moment(place: str, value: Any) -> int:
+    """Microseconds since 1970 of a day or a time; without a zone it is UTC."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST:
+        return value
+    text = value.isoformat() if isinstance(value, date) else value
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise Invalid(place, "must be a time like 2026-12-01T00:00:00Z") from None
+    since = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - _EPOCH
+    return max(0, since // timedelta(microseconds=1))
+
+
+def _read_limit(at: int, data: Any) -> ModelLimit:
+    place = f"rules.per_model.{at}"
+    if not isinstance(data, Mapping) or data.keys() - {"model", *_NUMBERS}:
+        raise Invalid(place, "must be an object of model, rpm, tpm and parallel")
+    numbers = {name: _number(f"per_model.{at}.{name}", data.get(name)) for name in _NUMBERS}
+    return _check_limit(f"per_model.{at}", ModelLimit(data.get("model", ""), **numbers))
+
+
+def _check_limit(name: str, limit: ModelLimit) -> ModelLimit:
+    for number in _NUMBERS:
+        _number(f"{name}.{number}", getattr(limit, number))
+    _names(f"{name}.model", [limit.model])
+    if all(getattr(limit, number) is None for number in _NUMBERS):
+        raise Invalid(f"rules.{name}", "needs rpm, tpm or parallel")
+    return limit
+
+
+def _write_limit(limit: ModelLimit) -> dict[str, Any]:
+    return {"model": limit.model} | {name: value for name in _NUMBERS if (value := getattr(limit, name)) is not None}
 
 
 def _check_budget(place: str, budget: Budget) -> Budget:
@@ -127,6 +184,10 @@ def _check_budget(place: str, budget: Budget) -> Budget:
         raise Invalid(place, "needs a whole amount that is not below 0")
     if len(budget.model) > 512 or not budget.model.isprintable():
         raise Invalid(f"{place}.model", "is too long or not printable")
+    if isinstance(budget.once, bool) or not isinstance(budget.once, int) or not 0 <= budget.once <= 2**62:
+        raise Invalid(f"{place}.once", "must be a whole amount that is not below 0")
+    if bool(budget.once) != bool(budget.until):
+        raise Invalid(f"{place}.until", "goes with once: more, before that time")
     return budget
 
 
@@ -136,6 +197,9 @@ def _write_budget(budget: Budget) -> dict[str, Any]:
         data["nano_usd"] = budget.nano_usd
     if budget.tokens is not None:
         data["tokens"] = budget.tokens
+    if budget.once:
+        until = _EPOCH + timedelta(microseconds=budget.until)
+        data |= {"once": budget.once, "until": until.isoformat().replace("+00:00", "Z")}
     return data | ({"model": budget.model} if budget.model else {})
 
 
@@ -156,6 +220,7 @@ def read_said_rules(said: Mapping[str, Any]) -> Rules:
     }
     for name in _NUMBERS:
         data[name] = _amount(name, left.pop(name, None))
+    data["per_model"] = _said_limits(left.pop("per_model", None))
     if left:
         raise Invalid(sorted(left)[0], "is not a rule")
     each = [budgets] if isinstance(budgets, str | Mapping) else budgets
@@ -184,6 +249,18 @@ def _amount(name: str, value: Any) -> Any:
     if amount != amount.to_integral_value():
         raise Invalid(name, "should look like 60 or 400k")
     return int(amount)
+
+
+def _said_limits(said: Any) -> Any:
+    """``{claude-opus-*: {rpm: 10, tpm: 100k}}`` as it is kept."""
+    if not isinstance(said, Mapping):
+        return said or ()
+    if not all(isinstance(limit, Mapping) for limit in said.values()):
+        raise Invalid("per_model", "should look like {claude-opus-*: {rpm: 10, tpm: 100k, parallel: 2}}")
+    return [
+        {"model": model} | {name: _amount(f"per_model.{model}.{name}", value) for name, value in limit.items()}
+        for model, limit in said.items()
+    ]
 
 
 def _said_budget(text: Any) -> dict[str, Any]:
@@ -228,6 +305,8 @@ def _first_wider(child: Rules, parent: Rules) -> str:
             return name
     if not all(any(_tighter(mine, bound) for mine in child.budgets) for bound in parent.budgets):
         return "budgets"
+    if not all(_slower(child, bound) for bound in parent.per_model):
+        return "per_model"
     return "strict" if parent.strict and not child.strict else ""
 
 
@@ -241,9 +320,19 @@ def _within(child: Sequence[str], parent: Sequence[str]) -> bool:
 def _tighter(mine: Budget, bound: Budget) -> bool:
     if mine.window != bound.window or mine.model not in ("", bound.model):
         return False
-    if bound.nano_usd is not None:
-        return mine.nano_usd is not None and mine.nano_usd <= bound.nano_usd
-    return mine.tokens is not None and bound.tokens is not None and mine.tokens <= bound.tokens
+    if (mine.nano_usd is None) != (bound.nano_usd is None):
+        return False
+    return all(mine.limit(at) <= bound.limit(at) for at in (0, mine.until, bound.until))
+
+
+def _slower(child: Rules, bound: ModelLimit) -> bool:
+    """Whether what the child says of the same models, or of all, is within the bound."""
+    said = [child, *(limit for limit in child.per_model if limit.model.lower() == bound.model.lower())]
+    for name in _NUMBERS:
+        most = getattr(bound, name)
+        if most is not None and not any(getattr(one, name) is not None and getattr(one, name) <= most for one in said):
+            return False
+    return True
 
 
 def _subject(budget: Budget) -> tuple[str, str, bool]:

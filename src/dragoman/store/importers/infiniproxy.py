@@ -32,6 +32,7 @@ from dragoman.store.importers.sources import Source, read_count, read_text, read
 from dragoman.store.ledger.aggregates import add_up
 from dragoman.store.ledger.model import Attempted, Final, Tokens, Who
 from dragoman.store.ledger.rows import final_row
+from dragoman.store.ledger.zones import zone_of
 
 KIND = "infiniproxy"
 FILE = "proxy_users.db"
@@ -119,7 +120,7 @@ def _bring_usage(
     for batch in _batches(finals):
         rows = [final_row(final) for final in batch]
         connection.execute(insert(schema.entries), rows)
-        add_up(connection, rows)
+        add_up(connection, rows, zone_of(connection))
         told.usage += len(rows)
 
 

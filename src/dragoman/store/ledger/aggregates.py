@@ -6,13 +6,14 @@ Rows are added in the order of their keys, so that two replicas never wait for e
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, tzinfo
 from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-from dragoman.store.ledger.windows import WINDOWS, day_of, hour_of, start_of
+from dragoman.store.ledger.windows import WINDOWS, day_of, hour_of, quarter_of, start_of
 from dragoman.store.schema import budget_windows, usage_day, usage_hour
 
 SUMS = (
@@ -27,7 +28,7 @@ TOKENS = ("input", "cache_read", "cache_write", "output")
 """Tokens of these kinds add up to what a budget of tokens counts; reasoning is part of the output."""
 
 SPENDERS = ("user_id", "key_id", "group_id", "model")
-"""What decides, with the day, in which budget windows an entry counts."""
+"""What decides, with the quarter of an hour, in which budget windows an entry counts."""
 
 Key = tuple[Any, ...]
 Deltas = dict[Key, list[int]]
@@ -52,24 +53,29 @@ def _adding(engine: str, table: Table, key: tuple[str, ...], sums: tuple[str, ..
     )
 
 
-def add_up(connection: Connection, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add entries that were just inserted, in the same transaction."""
+def add_up(connection: Connection, rows: Iterable[Mapping[str, Any]], zone: tzinfo = UTC) -> None:
+    """Add entries that were just inserted, in the same transaction. ``zone`` is that of budget windows."""
     hours: Deltas = {}
     spent: Deltas = {}
     for row in rows:
         _add(hours, (hour_of(row["at"]), *dimensions_of(row)), shares_of(row))
         money = spent_of(row)
         if any(money):
-            _add(spent, (day_of(row["at"]), *(row[name] for name in SPENDERS)), money)
+            _add(spent, (quarter_of(row["at"]), *(row[name] for name in SPENDERS)), money)
     days: Deltas = {}
     for (hour, *dimensions), shares in hours.items():
         _add(days, (day_of(hour), *dimensions), shares)
     windows: Deltas = {}
-    for (day, *spenders), money in spent.items():
-        for key in window_keys({"at": day, **dict(zip(SPENDERS, spenders, strict=True))}):
+    for (quarter, *spenders), money in spent.items():
+        for key in window_keys({"at": quarter, **dict(zip(SPENDERS, spenders, strict=True))}, zone):
             _add(windows, key, money)
     _upsert(connection, usage_hour, ("bucket", *DIMENSIONS), SUMS, hours)
     _upsert(connection, usage_day, ("bucket", *DIMENSIONS), SUMS, days)
+    add_windows(connection, windows)
+
+
+def add_windows(connection: Connection, windows: Deltas) -> None:
+    """Add money and tokens to budget windows."""
     _upsert(connection, budget_windows, ("scope", "model", "window", "start"), ("cost", "tokens"), windows)
 
 
@@ -111,10 +117,10 @@ def spent_of(row: Mapping[str, Any]) -> list[int]:
     return [row["cost"] or 0, sum(row[kind] or 0 for kind in TOKENS)]
 
 
-def window_keys(row: Mapping[str, Any]) -> Iterator[Key]:
+def window_keys(row: Mapping[str, Any], zone: tzinfo = UTC) -> Iterator[Key]:
     """Every budget window a row counts in: each scope, of all models and of its own."""
     at = row["at"]
-    starts = [(window, start_of(window, at)) for window in WINDOWS]
+    starts = [(window, start_of(window, at, zone)) for window in WINDOWS]
     models = ("", row["model"]) if row["model"] else ("",)
     for scope in scopes_of(row):
         for model in models:

@@ -23,9 +23,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, case, func, literal, select
 
-from dragoman.store.ledger.aggregates import DIMENSIONS, SPENDERS, SUMS, TOKENS, Key, window_keys
+from dragoman.store.ledger.aggregates import DIMENSIONS, SUMS, TOKENS, Key
 from dragoman.store.ledger.bills import charge_of
 from dragoman.store.ledger.windows import DAY, HOUR
+from dragoman.store.ledger.zones import window_sums, zone_of
 from dragoman.store.schema import budget_windows, entries, intents, leases, usage_day, usage_hour
 
 UNSENT = "unsent"
@@ -159,28 +160,11 @@ def _numbers(connection: Connection, query: Select[Any], size: int) -> dict[Key,
     return {tuple(row[:size]): [int(value) for value in row[size:]] for row in connection.execute(query)}
 
 
-def window_sums(connection: Connection) -> dict[Key, list[int]]:
-    """What budget windows should hold, from the entries themselves: money and tokens."""
-    table = entries.c
-    dimensions = [table[name] for name in SPENDERS]
-    spent = [_plain(name) for name in ("cost", *TOKENS)]
-    query = select(_bucket(DAY), *dimensions, *spent).group_by(_bucket(DAY), *dimensions)
-    sums: dict[Key, list[int]] = defaultdict(lambda: [0, 0])
-    for row in connection.execute(query):
-        at, *spenders, cost = row[: len(SPENDERS) + 2]
-        counts = row[len(SPENDERS) + 2 :]
-        for key in window_keys({"at": at, **dict(zip(SPENDERS, spenders, strict=True))}):
-            kept = sums[key]
-            kept[0] += int(cost)
-            kept[1] += sum(map(int, counts))
-    return sums
-
-
 def _windows(connection: Connection) -> Iterator[Violation]:
     table = budget_windows.c
     query = select(table.scope, table.model, table.window, table.start, table.cost, table.tokens)
     kept = _numbers(connection, query, 4)
-    wanted = window_sums(connection)
+    wanted = window_sums(connection, zone_of(connection))
     for key in wanted.keys() | kept.keys():
         should, does = wanted.get(key, [0, 0]), kept.get(key, [0, 0])
         if should != does:
@@ -188,7 +172,7 @@ def _windows(connection: Connection) -> Iterator[Violation]:
 
 
 def _counters(connection: Connection, counters: Mapping[Key, tuple[int, int]]) -> Iterator[Violation]:
-    wanted = window_sums(connection) if counters else {}
+    wanted = window_sums(connection, zone_of(connection)) if counters else {}
     for key, counted in counters.items():
         if list(counted) != wanted.get(key, [0, 0]):
             yield Violation("I4", f"counter {key}: is {counted}, should be {wanted.get(key, [0, 0])}")

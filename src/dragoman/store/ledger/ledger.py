@@ -17,6 +17,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from functools import partial
 from pathlib import Path
 from secrets import token_hex
@@ -33,6 +34,7 @@ from dragoman.store.ledger.model import Attempted, Final, Step
 from dragoman.store.ledger.rows import Unbookable, read_step, step_data
 from dragoman.store.ledger.spool import Spool, SpoolFull
 from dragoman.store.ledger.writing import set_aside, write_notes, write_steps, written_out
+from dragoman.store.ledger.zones import adopt_zone
 
 SPOOL = "spool"
 """The folder of what is put aside."""
@@ -84,6 +86,7 @@ class Ledger:
         policy: Policy | None = None,
         timing: Timing | None = None,
         spool: Spool | None = None,
+        zone: tzinfo = UTC,
     ) -> None:
         # A process that starts again under its old name must not keep the dead one's lease alive.
         self.replica = f"{replica[:50]}.{token_hex(6)}"
@@ -104,7 +107,9 @@ class Ledger:
         self._steady_since: float | None = None
         self._last_beat = 0.0
         self._strays: set[tuple[str, int]] = set()
+        self._ahead = 0
         self.quarantined = 0
+        self.zone = zone
 
     # ------------------------------------------------------------ life
 
@@ -122,6 +127,10 @@ class Ledger:
             await self._database.write(lambda connection: recovery.renew_alone(connection, self.replica))
         else:
             await self._beat()
+        asked = self.zone
+        self.zone = await self._database.alter(partial(adopt_zone, asked=asked, replica=self.replica, now=self.now()))
+        if self.zone is not asked:
+            _log.warning("budget windows keep their zone until no other replica runs", zone=str(self.zone))
         if not self._spool.empty:
             await self._replay(_BEFORE_US)
         if self._alone:
@@ -148,6 +157,10 @@ class Ledger:
 
     def _give_up(self, connection: Connection) -> None:
         recovery.give_up(connection, self.replica, recovery.database_now(connection, self._clock))
+
+    def now(self) -> int:
+        """Microseconds since 1970 by the database's clock, as far as we last heard: the same for all replicas."""
+        return self._clock() + self._ahead
 
     @property
     def put_aside(self) -> int:
@@ -194,11 +207,9 @@ class Ledger:
         self._notes.pop(final.key, None)
         try:
             await self._batches.add(Step(final))
-        except StoreUnavailable:
+        finally:
+            # Not before: until now its intent is no stray.
             self._open.discard(final.key)
-            raise
-        # Not before: until now its intent is no stray.
-        self._open.discard(final.key)
 
     async def recover(self) -> int:
         """Book what processes that are gone left open; returns how many intents. Raises StoreUnavailable."""
@@ -280,7 +291,7 @@ class Ledger:
 
         ``late_for``: they come out of the spool, and are this replica's.
         """
-        work = partial(write_steps, steps=steps, replica=late_for or self.replica, late=bool(late_for))
+        work = partial(write_steps, steps=steps, replica=late_for or self.replica, late=bool(late_for), zone=self.zone)
         for another in range(3):
             try:
                 await self._in_time(work)
@@ -410,13 +421,14 @@ class Ledger:
             _log.warning("intents without a call were booked by estimate", intents=len(strays))
 
     def _recover_these(self, keys: set[tuple[str, int]], connection: Connection) -> int:
-        return recovery.recover_these(connection, self.replica, keys, recovery.database_now(connection, self._clock))
+        now = recovery.database_now(connection, self._clock)
+        return recovery.recover_these(connection, self.replica, keys, now, self.zone)
 
     async def _beat(self) -> None:
         """Renew the lease. After a pause we are as new: what looks dead may only not have been heard."""
         began = time.monotonic()
         try:
-            await self._database.write(self._renew)
+            self._ahead = await self._database.write(self._renew)
         except StoreUnavailable:
             self._steady_since = None
             raise
@@ -424,9 +436,12 @@ class Ledger:
             self._steady_since = began
         self._last_beat = began
 
-    def _renew(self, connection: Connection) -> None:
+    def _renew(self, connection: Connection) -> int:
+        """Returns by how much the database's clock is ahead of ours."""
         now = recovery.database_now(connection, self._clock)
+        ahead = now - self._clock()
         recovery.renew(connection, self.replica, now + int(self._timing.lease * 1_000_000))
+        return ahead
 
     async def _beat_and_reap(self) -> None:
         await self._beat()
@@ -438,7 +453,8 @@ class Ledger:
         recovery.forget_leases(connection, recovery.database_now(connection, self._clock))
 
     def _recover_some(self, connection: Connection) -> int:
-        return recovery.recover_some(connection, self.replica, recovery.database_now(connection, self._clock))
+        now = recovery.database_now(connection, self._clock)
+        return recovery.recover_some(connection, self.replica, now, self.zone)
 
 
 def _ask(connection: Connection) -> None:

@@ -68,24 +68,32 @@ class Pass:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-def measured(usage: Usage, envelope: Mapping[str, Json] | None = None, hosted: Iterable[str] = ()) -> Measured:
-    """Read a usage. ``envelope`` are fields of the answer around it, ``hosted`` types of the parts providers run."""
+def measured(
+    usage: Usage, envelope: Mapping[str, Json] | None = None, hosted: Iterable[str] = (), model: str = ""
+) -> Measured:
+    """Read a usage. ``envelope`` are fields of the answer around it, ``hosted`` types of the parts providers run.
+
+    ``model`` is the one that answered.
+    """
     tokens = Tokens(usage.input, usage.cache_read, usage.cache_write, usage.output, usage.reasoning)
     fields = {key: value for owned in usage.extras.values() for key, value in owned.items()}
     details = {**_parts(fields), **_service(fields, envelope or {})}
-    if tools := _tools(fields, hosted):
+    if tools := _tools(fields, hosted) or _grounded(envelope or {}, model):
         details["tools"] = tools
     stated = _stated(fields, envelope or {})
     # A bill for a hundred passes is a mistake of theirs or an attack on us.
     iterations = [one for one in _list(fields.get("iterations"))[:100] if isinstance(one, dict)]
     if not iterations:
         return Measured(tokens, (Pass("", tokens, details),), details, stated)
-    passes = [_pass(one, details if at == 0 else {}) for at, one in enumerate(iterations)]
+    passes = [_pass(one, details, first=at == 0) for at, one in enumerate(iterations)]
     return Measured(_summed([one.tokens for one in passes], tokens), tuple(passes), details, stated)
 
 
-def _pass(fields: Mapping[str, Json], whole: Mapping[str, Any]) -> Pass:
-    """One of Anthropic's ``iterations`` (U08). What was counted for all passes stands in the first."""
+def _pass(fields: Mapping[str, Json], whole: Mapping[str, Any], *, first: bool) -> Pass:
+    """One of Anthropic's ``iterations`` (U08). Tools, counted for all passes, stand in the first.
+
+    The tier is that of every pass of the model that was asked; another's is not told.
+    """
     tokens = Tokens(
         input=_count(fields.get("input_tokens")),
         cache_read=_count(fields.get("cache_read_input_tokens")),
@@ -93,8 +101,9 @@ def _pass(fields: Mapping[str, Json], whole: Mapping[str, Any]) -> Pass:
         output=_count(fields.get("output_tokens")),
     )
     model = fields.get("model")
-    details = {key: whole[key] for key in ("tools", "service_tier", "speed") if key in whole}
-    return Pass(model if isinstance(model, str) else "", tokens, {**details, **_parts(fields)})
+    model = model if isinstance(model, str) else ""
+    names = [*(("tools",) if first else ()), *(("service_tier", "speed") if first or not model else ())]
+    return Pass(model, tokens, {**{name: whole[name] for name in names if name in whole}, **_parts(fields)})
 
 
 def _summed(passes: list[Tokens], told: Tokens) -> Tokens:
@@ -164,6 +173,18 @@ def _tools(fields: Mapping[str, Json], hosted: Iterable[str]) -> dict[str, int]:
             if tool := HOSTED.get(kind):
                 counts[tool] = counts.get(tool, 0) + 1
     return counts
+
+
+def _grounded(envelope: Mapping[str, Json], model: str) -> dict[str, int]:
+    """Searches of a Gemini: the first generations are paid by the grounded prompt, later ones by the query.
+
+    https://ai.google.dev/gemini-api/docs/google-search#pricing
+    """
+    said = _list(_inside(envelope, "groundingMetadata").get("webSearchQueries"))
+    queries = sum(1 for query in said if isinstance(query, str) and query.strip())
+    if model.rpartition("/")[2].startswith(("gemini-1", "gemini-2")):
+        queries = min(1, queries)
+    return {"web_search": queries} if queries else {}
 
 
 # ---------------------------------------------------------------- the provider's own word

@@ -77,7 +77,8 @@ class Final:
     """How an attempt ended. ``cost`` is None where no price is known; ``stated_cost`` is the provider's own word.
 
     ``outcome`` is answered, failed, refused or left; ``price`` is the version it was charged at, which may
-    be known only now. ``attempts`` is how many the call took so far. ``details`` hold the ``bill`` (see
+    be known only now. ``milliseconds`` are the attempt's, ``first_byte_milliseconds`` count from the call's
+    beginning: what its client waited. ``attempts`` is how many the call took so far. ``details`` hold the ``bill`` (see
     ``bills``), what the provider ``reported`` where some of the tokens are estimated, and its raw usage.
     """
 

@@ -14,7 +14,7 @@ anything. It must not know the price data of others.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -65,6 +65,11 @@ def read_overrides(prices: Mapping[str, Any]) -> dict[str, tuple[Override, ...]]
             raise ConfigError("two prices begin on the same day", where)
         found[name.lower()] = tuple(sorted(read, key=lambda one: -one.start))
     return found
+
+
+def read_fallback(given: Mapping[str, Any]) -> Price:
+    """``limits.fallback_price``: rows charged at it say ``fallback``. Raises ConfigError."""
+    return replace(_override(given, "", "limits.fallback_price").price, version="fallback")
 
 
 def _override(row: Any, name: str, where: str) -> Override:

@@ -117,8 +117,7 @@ class PriceBook:
 
     def _overridden(self, names: Iterable[str], at: int) -> Price | None:
         for name in names:
-            rows = self._overrides.get(name) or self._starred(name)
-            for row in rows:
+            for row in (*self._overrides.get(name, ()), *self._starred(name)):
                 if row.start <= at:
                     return row.price
         return None

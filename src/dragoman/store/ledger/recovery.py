@@ -8,6 +8,7 @@ takes them back (``writing``). It must not know tasks or timers.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from datetime import UTC, tzinfo
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, cast, delete, exists, func, select
@@ -60,13 +61,13 @@ def forget_leases(connection: Connection, now: int) -> None:
     connection.execute(delete(leases).where(leases.c.until < now - _OLD, ~used))
 
 
-def recover_some(connection: Connection, replica: str, now: int) -> int:
+def recover_some(connection: Connection, replica: str, now: int, zone: tzinfo = UTC) -> int:
     """Book some intents of replicas that are gone; returns how many, 0 when none are left.
 
     On PostgreSQL every replica may do it: rows that another one has in hand are passed over.
     """
     living = exists(select(leases.c.replica).where(leases.c.replica == intents.c.replica, leases.c.until >= now))
-    return _book(connection, (intents.c.replica != replica) & ~living, now)
+    return _book(connection, (intents.c.replica != replica) & ~living, now, zone)
 
 
 def left_behind(connection: Connection, replica: str) -> set[tuple[str, int]]:
@@ -75,16 +76,19 @@ def left_behind(connection: Connection, replica: str) -> set[tuple[str, int]]:
     return {(row.call_id, row.attempt) for row in connection.execute(query)}
 
 
-def recover_these(connection: Connection, replica: str, keys: Collection[tuple[str, int]], now: int) -> int:
+def recover_these(
+    connection: Connection, replica: str, keys: Collection[tuple[str, int]], now: int, zone: tzinfo = UTC
+) -> int:
     """Book intents of a replica that it knows nothing of any more; returns how many."""
     calls = [call_id for call_id, _ in sorted(keys)[:SOME]]
-    return _book(connection, (intents.c.replica == replica) & intents.c.call_id.in_(calls), now, keys)
+    return _book(connection, (intents.c.replica == replica) & intents.c.call_id.in_(calls), now, zone, keys)
 
 
 def _book(
     connection: Connection,
     which: ColumnElement[bool],
     now: int,
+    zone: tzinfo,
     keys: Collection[tuple[str, int]] | None = None,
 ) -> int:
     query = select(intents).where(which)
@@ -99,7 +103,7 @@ def _book(
     over = present(connection, gone)
     rows = [row for intent in found if (intent["call_id"], intent["attempt"]) not in over
             for row in _recovered(connection, intent, now)]  # fmt: skip
-    add_up(connection, insert_entries(connection, rows))
+    add_up(connection, insert_entries(connection, rows), zone)
     return len(found)
 
 

@@ -156,7 +156,9 @@ class Spool:
         file = self._file or self._begin_file()
         before = file.tell()
         try:
-            file.write(data)
+            left = memoryview(data)
+            while left:  # a disk that is nearly full takes a part, and tells it by a number alone
+                left = left[file.write(left) :]
             _sync(file)
         except OSError:
             # Half a line would spoil the one behind it.

@@ -6,6 +6,7 @@ Writing the same steps again changes nothing, so a commit of unknown outcome is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, tzinfo
 from functools import cache
 from typing import Any
 
@@ -49,8 +50,11 @@ def _booking(engine: str) -> Any:
     return statement.returning(entries.c.call_id, entries.c.attempt, entries.c.kind)
 
 
-def write_steps(connection: Connection, steps: Sequence[Step], replica: str, *, late: bool = False) -> None:
+def write_steps(
+    connection: Connection, steps: Sequence[Step], replica: str, *, late: bool = False, zone: tzinfo = UTC
+) -> None:
     """Write them in one transaction. ``late``: they were put aside, so what they begin may have ended since.
+    ``zone`` is that of budget windows.
 
     Raises Unbookable, and whatever the driver says of data it does not take.
     """
@@ -71,7 +75,7 @@ def write_steps(connection: Connection, steps: Sequence[Step], replica: str, *, 
         connection.execute(_opening(connection.dialect.name), [intent_row(opened[key], replica) for key in beginning])
     crash_points.reach("between_delete_and_insert")
     if rows:
-        add_up(connection, [*insert_entries(connection, rows), *_reversed(connection, sorted(finals))])
+        add_up(connection, [*insert_entries(connection, rows), *_reversed(connection, sorted(finals))], zone)
     crash_points.reach("before_commit")
 
 

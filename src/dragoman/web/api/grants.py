@@ -63,6 +63,8 @@ def restricted(caller: Caller) -> bool:
 def _inherited(asked: Rules, bound: Rules) -> Rules:
     said = {(one.window, one.model.lower(), one.tokens is None) for one in asked.budgets}
     more = [one for one in bound.budgets if (one.window, one.model.lower(), one.tokens is None) not in said]
+    limited = {one.model.lower() for one in asked.per_model}
+    slower = [one for one in bound.per_model if one.model.lower() not in limited]
     return replace(
         asked,
         models=asked.models or bound.models,
@@ -72,4 +74,5 @@ def _inherited(asked: Rules, bound: Rules) -> Rules:
         parallel=bound.parallel if asked.parallel is None else asked.parallel,
         budgets=(*asked.budgets, *more),
         strict=asked.strict or bound.strict,
+        per_model=(*asked.per_model, *slower),
     )
