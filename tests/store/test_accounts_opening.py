@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import Connection
 
 from dragoman.settings import Settings
-from dragoman.store.accounts import keys, people
+from dragoman.store.accounts import groups, keys, people
 from dragoman.store.accounts.hashing import looks_generated
 from dragoman.store.accounts.model import Key, Person
 from dragoman.store.accounts.opening import Opened, open_accounts
@@ -206,3 +206,9 @@ def test_T_66_sources_are_looked_for_where_the_proxies_put_them(tmp_path: Path) 
     chat_db(root / "chat.db", [])
     assert [wanted.path for wanted in lying_about(tmp_path, str(root))] == [root / "chat.db"]
     assert [wanted.path for wanted in lying_about(tmp_path)] == [tmp_path / "chat.db"]
+
+
+async def test_K4_groups_of_the_file_are_made_once_by_replicas_that_start_together(database: Database) -> None:
+    tree = {"groups": {"team": {"rpm": 60}, "others": {"rpm": 6}}}
+    await asyncio.gather(*(opened(database, tree) for _ in range(6)))
+    assert sorted(group.name for group in await database.read(groups.listed)) == ["others", "team"]

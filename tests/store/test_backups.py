@@ -19,8 +19,10 @@ from dragoman.store.copying import CopyFailed, Sums, sums_of, tables_of
 from dragoman.store.database import Database, is_postgres, open_database
 from dragoman.store.errors import DatabaseInUse, StoreUnavailable
 from dragoman.store.facts import read_fact, write_fact
+from dragoman.store.ledger.ledger import Ledger
 from dragoman.store.migrate import SchemaTooNew, migrate
 from dragoman.store.schema import entries, groups, keys, leases, users
+from tests.store.bookings import QUICK, attempted, counts, final, found
 from tests.store.engines import Postgres, run_apart
 from tests.store.rows import fill
 
@@ -162,6 +164,42 @@ async def test_D9_backup_of_a_working_server_is_one_state(filled: Database, data
         assert left is not None
     done.set()
     assert await working > 3
+
+
+async def test_D9_a_backup_under_load_is_a_ledger_that_adds_up(
+    database: Database, database_url: str, other_url: str, tmp_path: Path
+) -> None:
+    """Calls in flight are in it as intents: the next start books them, as after a crash."""
+    ledger = Ledger(database, replica="one", timing=QUICK)
+    await ledger.start()
+    done = asyncio.Event()
+
+    async def calls() -> int:
+        number = 0
+        while not done.is_set():
+            await ledger.intend(call := attempted())
+            await asyncio.sleep(0.01)
+            await ledger.settle(final(call))
+            number += 1
+        return number
+
+    working = [asyncio.create_task(calls()) for _ in range(20)]
+    await asyncio.sleep(0.2)
+    await asyncio.to_thread(run_apart, back_up(database_url, tmp_path / "busy.backup"))
+    done.set()
+    made = sum(await asyncio.gather(*working))
+    await ledger.close()
+    await restore(tmp_path / "busy.backup", other_url)
+    other = open_database(other_url)
+    another = Ledger(other, replica="two", timing=QUICK)
+    await another.start()
+    await another.recover()
+    kept = await counts(other)
+    assert 0 < kept["entries"] < made
+    assert kept["intents"] == 0
+    assert await found(other) == []
+    await another.close()
+    await other.close()
 
 
 async def test_D9_backup_and_restore_elsewhere(

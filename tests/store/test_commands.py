@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 from dragoman.cli.commands import program
 from dragoman.store.locks import LockFile
+from tests.settings.test_cli import dragoman
 from tests.store.engines import Postgres, run_apart
 
 
@@ -85,6 +86,33 @@ def test_what_is_wrong_is_one_line(here: Path) -> None:
         assert (done.exit_code, len(done.stderr.splitlines())) == (code, 1), done.stderr
         assert done.stderr.startswith("dragoman: ")
         assert "canary-1" not in done.output
+
+
+@pytest.mark.parametrize("words", [("serve", "--port", "0"), ("import", "--chat-azure", "x.db"), ("db", "migrate")])
+def test_exit_codes_are_the_same_for_all(here: Path, words: tuple[str, ...]) -> None:
+    """3 is worth another try, 1 and 2 are not."""
+    lock = LockFile(here / "dragoman.db.lock")
+    for database, code, line in (
+        ("postgresql://me:canary-1@127.0.0.1:9/x", 3, "dragoman: the database cannot be reached: "),
+        ("dragoman.db", 1, "dragoman: another dragoman"),
+        ("/proc/nowhere/dragoman.db", 3, "dragoman: the database /proc/nowhere/dragoman.db cannot be opened"),
+    ):
+        done = dragoman(here, *words, DRAGOMAN_DB=database)
+        assert done.returncode == code, done.stderr
+        assert done.stderr.splitlines()[-1].startswith(line)
+        assert "Traceback" not in done.stderr
+        assert "canary-1" not in done.stdout + done.stderr
+    lock.free()
+
+
+def test_what_the_database_refuses_is_one_line(here: Path) -> None:
+    with closing(sqlite3.connect(here / "dragoman.db")) as connection:
+        connection.execute("UPDATE schema_version SET version_num = '9999'")
+        connection.commit()
+    for words in (("serve", "--port", "0"), ("db", "migrate")):
+        done = dragoman(here, *words, DRAGOMAN_DB="dragoman.db")
+        assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
+        assert "the database has schema 9999" in done.stderr
 
 
 def test_copy_to_postgres_and_back(here: Path, postgres: Postgres) -> None:

@@ -138,6 +138,19 @@ async def test_a_deadlock_is_one_sides_loss(server: PostgresDatabase) -> None:
     assert [getattr(one, "reason", one) for one in found] == ["contended"]
 
 
+async def test_K10_the_pool_is_bounded_and_its_connections_are_used_again(url: str) -> None:
+    database = PostgresDatabase(url, connections=3)
+    seen: set[int] = set()
+
+    def look(connection: Connection) -> None:
+        seen.add(int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one()))
+
+    for _ in range(3):
+        await asyncio.gather(*(database.read(look) for _ in range(40)), *(database.write(look) for _ in range(40)))
+    assert 1 <= len(seen) <= 3
+    await database.close()
+
+
 async def test_a_pooler_may_lend_any_connection(url: str) -> None:
     database = PostgresDatabase(f"{url}&statement_cache_size=0")
     for _ in range(3):

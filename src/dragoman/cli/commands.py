@@ -26,6 +26,21 @@ ConfigOption = Annotated[
 ]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@program.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A gateway between AI clients and model providers."""
+
+
 @program.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (else HOST; 127.0.0.1).")] = None,
@@ -37,6 +52,9 @@ def serve(
 
     Examples: `dragoman serve` · `OPENAI_API_KEY=... dragoman serve --port 9000`
     """
+    import gc
+
+    gc.disable()  # what a start makes stays; on again when it serves
     from dragoman.cli.serve import run
 
     raise typer.Exit(run(config=config, host=host, port=port, reload=reload))
@@ -109,7 +127,7 @@ def backup(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A new file.")],
     config: ConfigOption = None,
 ) -> None:
-    """Write the database, as it is now, into one file, also while the server works.
+    """Write the database into one file. The server may go on working: the file is one state of it.
 
     The file is a SQLite database whichever engine is used; the installation's secret is not in it.
 
@@ -126,7 +144,7 @@ def restore(
     config: ConfigOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")] = False,
 ) -> None:
-    """Put a backup in the place of the database, which is kept beside it. The server has to be stopped.
+    """Put a backup in the place of the database. The server has to be stopped; what was there is kept beside it.
 
     Examples: `dragoman restore monday.backup --dry-run` · `dragoman restore monday.backup`
     """

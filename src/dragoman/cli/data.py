@@ -8,17 +8,15 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from dragoman.cli.exits import DONE, tell
 from dragoman.settings import ConfigError, Settings, load_settings
 from dragoman.store.backups import back_up, copy_database, is_running, restore
 from dragoman.store.copying import CopyFailed, Sums
 from dragoman.store.database import is_postgres, open_database
-from dragoman.store.errors import DatabaseInUse, StoreUnavailable
-from dragoman.store.migrate import SchemaTooNew, migrate
+from dragoman.store.errors import StoreUnavailable
+from dragoman.store.migrate import SchemaUnusable, migrate
 from dragoman.store.places import Place, find_place
 from dragoman.store.secrets import FILE as SECRET_FILE
-
-REFUSED, WRONG, UNREACHABLE = 1, 2, 3
-"""Exit codes: the answer is no, wrong use, something cannot be reached."""
 
 
 def run_backup(*, config: str | None, file: str) -> int:
@@ -105,18 +103,8 @@ def _tell(sums: Sums) -> None:
 
 def _told(work: Callable[[], Coroutine[Any, Any, None]]) -> int:
     """Run it; what went wrong is one line."""
-    codes: dict[type[Exception], int] = {
-        ConfigError: WRONG,
-        DatabaseInUse: REFUSED,
-        CopyFailed: REFUSED,
-        SchemaTooNew: REFUSED,
-        StoreUnavailable: UNREACHABLE,
-    }
     try:
         asyncio.run(work())
-    except tuple(codes) as error:
-        print(f"dragoman: {error}", file=sys.stderr)
-        return next(code for kind, code in codes.items() if isinstance(error, kind))
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    except (ConfigError, CopyFailed, SchemaUnusable, StoreUnavailable, KeyboardInterrupt) as error:
+        return tell(error)
+    return DONE

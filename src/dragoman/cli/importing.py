@@ -8,12 +8,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from dragoman.cli.exits import DONE, WRONG, tell
 from dragoman.settings import ConfigError, Secret, Settings, load_settings
 from dragoman.store.accounts.errors import AccountError
 from dragoman.store.accounts.hashing import Hasher
 from dragoman.store.database import StoreUnavailable
 from dragoman.store.importers import Imported, SourceUnusable, Wanted, import_source
-from dragoman.store.migrate import SchemaTooNew
+from dragoman.store.migrate import SchemaUnusable
 from dragoman.store.opening import open_store
 from dragoman.store.secrets import SecretUnusable
 
@@ -24,21 +25,16 @@ def run_import(*, config: str | None, chat_azure: Path | None, infiniproxy: Path
     wanted = [Wanted(kind, path, merge) for kind, path in files.items() if path is not None]
     if not wanted:
         print("dragoman: give --chat-azure FILE or --infiniproxy FILE", file=sys.stderr)
-        return 2
+        return WRONG
     try:
         settings = load_settings(config=config)
         for told in asyncio.run(_import(settings, wanted)):
             print("\n".join(told.lines()))
-    except ConfigError as error:
-        print(f"dragoman: {error}", file=sys.stderr)
-        return 2
-    except (SourceUnusable, AccountError, SchemaTooNew, SecretUnusable) as error:
-        print(f"dragoman: {error}; nothing was changed", file=sys.stderr)
-        return 1
-    except (StoreUnavailable, OSError) as error:
-        print(f"dragoman: {error}", file=sys.stderr)
-        return 3
-    return 0
+    except (SourceUnusable, AccountError, SchemaUnusable, SecretUnusable) as error:
+        return tell(error, more="; nothing was changed")
+    except (ConfigError, StoreUnavailable, OSError, KeyboardInterrupt) as error:
+        return tell(error)
+    return DONE
 
 
 async def _import(settings: Settings, wanted: Sequence[Wanted]) -> list[Imported]:

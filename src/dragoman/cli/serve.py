@@ -88,7 +88,7 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
     kept = await keep(settings)
     try:
         settings = kept.in_force.settings
-        works = Works(settings, books=kept.books, admission=kept.admission)
+        works = Works(settings, books=kept.books, admission=kept.admission, memory=kept.memory)
         app = works.gateway(kept.gate, kept.mounts)
         kept.in_force.follow(works.adopt)
         _spare_the_collector()

@@ -6,24 +6,20 @@ of several starting replicas do the work while the others wait; a SQLite file is
 Each step says which earlier schemas' releases still work on its result (``RUNS_ON``); the database keeps
 that list, so that an older release knows whether it may go on beside a newer one, or has to refuse.
 
-https://alembic.sqlalchemy.org/en/latest/api/runtime.html
 https://www.postgresql.org/docs/current/explicit-locking.html#ADVISORY-LOCKS
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext, RevisionStep
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from dragoman.store.database import Database, SqliteDatabase
+from dragoman.store.errors import StoreUnavailable
 from dragoman.store.facts import read_fact, write_fact
 from dragoman.store.schema import facts
 
@@ -35,8 +31,21 @@ RUNS = "schema.runs"
 _LOCK = int.from_bytes(b"dragoman")
 
 
-class SchemaTooNew(Exception):
-    """The database was brought to a schema that this release does not know; nothing was changed."""
+class SchemaUnusable(Exception):
+    """The database cannot be brought to our schema; nothing was changed."""
+
+
+class SchemaTooNew(SchemaUnusable):
+    """It was brought to a schema that this release does not know."""
+
+
+class StepFailed(SchemaUnusable):
+    """A step could not be done. ``step`` is the schema it leads to, or comes from when going down."""
+
+    def __init__(self, step: str, why: str, copy: Path | None) -> None:
+        kept = f", and a copy of it is {copy}" if copy is not None else ""
+        super().__init__(f"step {step} of the database's schema failed ({why}): the database is as it was{kept}")
+        self.step = step
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,27 +64,37 @@ class Migrated:
 
 @cache
 def steps() -> tuple[str, ...]:
-    """The known schemas, oldest first."""
-    return tuple(reversed([step.revision for step in _scripts().walk_revisions()]))
+    """The known schemas, oldest first, by the names of their files."""
+    return tuple(sorted(path.name[1:5] for path in (FOLDER / "versions").glob("v[0-9][0-9][0-9][0-9]_*.py")))
 
 
 def schema_of(connection: Connection) -> str:
     """The schema a database has; empty for a new one."""
-    return _context(connection).get_current_revision() or ""
+    if VERSION_TABLE not in _tables(connection):
+        return ""
+    return connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar() or ""  # noqa: S608
 
 
 async def migrate(database: Database, *, to: str = "") -> Migrated:
-    """Bring it to the newest schema, or ``to`` another one. Raises SchemaTooNew, StoreUnavailable.
+    """Bring it to the newest schema, or ``to`` another one. Raises SchemaTooNew, StepFailed, StoreUnavailable.
 
     A newer schema is left alone when it says that this release works on it.
     """
     copy = await _saved(database, to or steps()[-1]) if isinstance(database, SqliteDatabase) else None
-    done = await database.alter(lambda connection: migrated(connection, to=to))
+    begun: list[str] = []
+    try:
+        done = await database.alter(lambda connection: migrated(connection, to=to, told=begun.append))
+    except (SchemaUnusable, StoreUnavailable):
+        raise
+    except Exception as error:
+        if not begun:
+            raise
+        raise StepFailed(begun[-1], _first_line(error), copy) from error
     return replace(done, copy=copy)
 
 
-def migrated(connection: Connection, *, to: str = "") -> Migrated:
-    """The same within a transaction that the caller commits."""
+def migrated(connection: Connection, *, to: str = "", told: Callable[[str], None] = lambda _step: None) -> Migrated:
+    """The same within a transaction that the caller commits; ``told`` hears of each step before it is done."""
     lock_schema(connection)
     before = schema_of(connection)
     if before and before not in steps():
@@ -85,7 +104,7 @@ def migrated(connection: Connection, *, to: str = "") -> Migrated:
         return Migrated(before, before)
     target = to or steps()[-1]
     if before != target:
-        _move(connection, before, target)
+        _move(connection, before, target, told)
     return Migrated(before, target)
 
 
@@ -112,39 +131,17 @@ async def _saved(database: SqliteDatabase, target: str) -> Path | None:
     return copy
 
 
-def _move(connection: Connection, before: str, target: str) -> None:
-    def chosen(_revision: Any, _context: Any) -> Iterable[RevisionStep]:
-        return _down(before, target) if before and before > target else _up(before, target)
+def _move(connection: Connection, before: str, target: str, told: Callable[[str], None]) -> None:
+    from dragoman.store.moves import move, running_on  # what runs steps takes long to load, and few starts have one
 
-    context = _context(connection, chosen)
-    context.run_migrations(operations=Operations(context))
+    move(connection, before, target, folder=FOLDER, table=VERSION_TABLE, told=told)
     if facts.name in _tables(connection):
-        write_fact(connection, RUNS, " ".join(_running_on(target)))
-
-
-def _up(before: str, target: str) -> Iterable[RevisionStep]:
-    return _scripts()._upgrade_revs(target, before or None)  # type: ignore[arg-type]
-
-
-def _down(before: str, target: str) -> Iterable[RevisionStep]:
-    return _scripts()._downgrade_revs(target, before)
-
-
-def _running_on(schema: str) -> Iterator[str]:
-    """The schema, then the older ones whose releases work on it."""
-    yield schema
-    step = _scripts().get_revision(schema)
-    yield from step.module.RUNS_ON if step is not None else ()
+        write_fact(connection, RUNS, " ".join(running_on(target, FOLDER)))
 
 
 def _tables(connection: Connection) -> list[str]:
     return connection.dialect.get_table_names(connection)
 
 
-def _context(connection: Connection, chosen: Any = None) -> MigrationContext:
-    return MigrationContext.configure(connection, opts={"fn": chosen, "version_table": VERSION_TABLE})
-
-
-@cache
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory(str(FOLDER))
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

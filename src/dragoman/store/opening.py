@@ -26,7 +26,7 @@ class Store:
 async def open_store(database: str = "", folder: str = "", *, secret: str | None = None, previous: str = "") -> Store:
     """The store of the settings ``database``, ``database_folder`` and ``secrets`` (key, previous).
 
-    Raises StoreUnavailable, SchemaTooNew and SecretUnusable, each with one line for whoever starts it.
+    Raises StoreUnavailable, SchemaUnusable and SecretUnusable, each with one line for whoever starts it.
     """
     place = find_place(database, folder)
     opened = open_database(place.url)
