@@ -36,8 +36,9 @@ from dragoman.store.ledger.check import UNSENT
 from dragoman.store.ledger.ledger import Ledger, wall_clock
 from dragoman.store.ledger.measures import Measured, measured
 from dragoman.store.ledger.model import Attempted, Final, Source, Tokens, Who
-from dragoman.store.ledger.prices import PriceBook
+from dragoman.store.ledger.prices import Charge, PriceBook
 from dragoman.store.ledger.rows import Unbookable
+from dragoman.upstream.calls import UpstreamCall
 from dragoman.upstream.providers import Provider
 
 OUTPUT_ESTIMATE = 4096
@@ -107,7 +108,8 @@ class Book:
         self._caller = caller
         self._aim: _Aim | None = None
         self._number = 0
-        self._sent = False
+        self._announced = False
+        self._request: UpstreamCall | None = None
         self._rounds = 0
         self._pending: list[Final] = []
         self._finals: list[Final] | None = None
@@ -120,9 +122,18 @@ class Book:
     # ------------------------------------------------------------ the three calls
 
     async def begin(
-        self, target: Target, provider: Provider, *, route: str = "", output_limit: int | None = None
+        self,
+        target: Target,
+        provider: Provider,
+        *,
+        route: str = "",
+        output_limit: int | None = None,
+        request: UpstreamCall | None = None,
     ) -> None:
-        """A request is about to be sent; durable when this returns. Raises GivenUp, after which it must not be."""
+        """A request is about to be sent; durable when this returns. Raises GivenUp, after which it must not be.
+
+        ``request`` tells whether it was sent, should the call end before that.
+        """
         if self._books.ledger is None:
             return
         if self._aim is not None:
@@ -130,13 +141,13 @@ class Book:
             self._pending.append(self._final(closes=False))
             self._rounds += 1
         self._number += 1
-        self._sent = False
+        self._announced, self._request = False, request
         price = self.price(target, provider)
         attempted = self._attempted(target, price, route, output_limit)
         self._aim = _Aim(attempted, target, provider, price, time.monotonic(), self._meter.characters)
         await self._announce(self._books.ledger, attempted)
         self._pending.clear()
-        self._sent = True
+        self._announced = True
 
     async def _announce(self, ledger: Ledger, attempted: Attempted) -> None:
         try:
@@ -191,7 +202,7 @@ class Book:
 
     def tell(self) -> None:
         """Note how much output has come so far."""
-        if self._aim is not None and self._sent and self._books.ledger is not None:
+        if self._aim is not None and self._announced and self._books.ledger is not None:
             self._books.ledger.noted(self.call_id, self._number, self._relayed(self._aim))
 
     # ------------------------------------------------------------ from the record to the ledger
@@ -238,7 +249,7 @@ class Book:
         if self._pending:
             return [*self._pending[:-1], replace(self._pending[-1], closes=True)]
         failure = self._record.failure
-        if failure is None or failure.kind in _UNBOOKED:
+        if failure is None or failure.kind in _UNBOOKED or self._call.operation == "count_tokens":
             return []
         nowhere = self._attempted(None, None, "", None)
         return [self._ended(nowhere, Tokens(), "provider", "refused", failure, closes=True)]
@@ -248,22 +259,14 @@ class Book:
         aim, record = self._aim, self._record
         assert aim is not None
         outcome = "failed" if failure is not None else record.outcome
-        if not self._sent:
+        if not self._announced or (failure is None and self._request is not None and not self._request.sent):
             final = self._ended(aim.attempted, Tokens(), "provider", outcome, failure, closes=closes)
             return replace(final, failure=UNSENT)
         if not closes and failure is None:
             outcome = "answered"  # a round that went on
         usage, estimated = self._usage(aim, outcome, goes_on=not closes)
-        seen = measured(usage, record.envelope, record.hosted)
-        price = aim.price or self._priced_by_answer(aim)
-        charge = self._books.prices.charge(
-            price,
-            seen,
-            provider_kind=aim.provider.settings.kind,
-            vendor=aim.provider.vendor,
-            at=aim.attempted.at,
-            account=aim.attempted.provider,
-        )
+        seen = measured(usage, record.envelope, record.hosted, record.upstream_model)
+        charge = self._charge(aim, seen, failed=outcome in ("failed", "refused"))
         nothing = not seen.tokens.total and not charge.bill
         cost = 0 if nothing else charge.cost
         source: Source = "estimated" if estimated else "provider"
@@ -307,6 +310,20 @@ class Book:
             receipt=_lines(record.receipt),
         )
 
+    def _charge(self, aim: _Aim, seen: Measured, *, failed: bool) -> Charge:
+        if failed and not seen.tokens.total:
+            return Charge(0, "", [])  # nobody asks money for a refusal, not even who has a price per request
+        # What a deployment is called is a guess at best; its answers name the model.
+        guessed = aim.provider.settings.kind == "azure_openai" or aim.price in (None, self._books.prices.fallback)
+        return self._books.prices.charge(
+            self._priced_by_answer(aim) if guessed else aim.price,
+            seen,
+            provider_kind=aim.provider.settings.kind,
+            vendor=aim.provider.vendor,
+            at=aim.attempted.at,
+            account=aim.attempted.provider,
+        )
+
     def _priced_by_answer(self, aim: _Aim) -> Price | None:
         """A deployment nobody knows: the model that its answers name may have a price."""
         return self._books.prices.find(
@@ -324,7 +341,8 @@ class Book:
     def _usage(self, aim: _Aim, outcome: str, *, goes_on: bool) -> tuple[Usage, frozenset[str]]:
         """What the open attempt used, and which of its counts are estimates."""
         reported = self._reported()
-        over = self._meter.ended or goes_on
+        # Passes are told with the last report, and are what is booked.
+        over = self._meter.ended or goes_on or any("iterations" in said for said in reported.extras.values())
         relayed = self._meter.characters - aim.characters
         silent = reported.input is None and reported.output is None and not relayed
         if outcome in ("failed", "refused") and silent:
@@ -376,6 +394,8 @@ class Book:
         if raw and len(encode(raw)) <= _MOST_RAW:
             details["usage"] = _clean(raw)
         words = {
+            "caller": "" if self._caller.user_id is not None else self._caller.name,
+            "parent_agent": read_hints(self._call.headers).parent_agent,
             "finish": record.finish,
             "upstream_request_id": record.upstream_request_id,
             "upstream_model": record.upstream_model,

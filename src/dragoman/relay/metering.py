@@ -38,7 +38,7 @@ from dragoman.language.ir import (
 )
 from dragoman.language.losses import Receipt
 from dragoman.observe.logs import log_plain
-from dragoman.relay.estimates import Estimates
+from dragoman.relay.estimates import Estimates, inline_media
 
 BYTES_PER_TOKEN = 4
 """A rough measure that needs no tokeniser on the hot path; JSON syntax outweighs dense scripts."""
@@ -102,13 +102,18 @@ class Record:
     hosted: list[str] = field(default_factory=list)
 
 
-_TOLD_BESIDE = ("service_tier", "copilot_usage")
+_TOLD_BESIDE = ("service_tier", "copilot_usage", "groundingMetadata")
 """Fields around an answer that tell what it costs."""
 
 _MOST_HOSTED = 1000
 
 Sink = Callable[[Record], None]
 """Takes the record of a call that is over. Must not block."""
+
+
+def size_of(text: str) -> int:
+    """The text's bytes: of dense scripts a character is about a token, and three or four bytes."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def estimated_tokens(size: int) -> int:
@@ -123,12 +128,14 @@ async def _nobody() -> None:
 class Meter:
     """Counts one call. ``close`` is called once, whatever happened, and hands the record to the sinks.
 
-    ``characters`` of the answer may be added to directly: for a delta there is nothing else to do. When
-    they pass ``asks_at``, ``ask`` is to be awaited: somebody pays for the answer as it grows.
+    ``characters`` of the answer, each as its ``size_of``, may be added to directly: for a delta there is
+    nothing else to do. When they pass ``asks_at``, ``ask`` is to be awaited: somebody pays for the answer
+    as it grows.
     """
 
     __slots__ = (
-        "_aim", "_began", "_clock", "_ended", "_estimates", "_request_size", "ask", "asks_at", "characters", "record"
+        "_aim", "_began", "_clock", "_ended", "_estimates", "_media", "_request_size", "ask", "asks_at", "characters",
+        "record",
     )  # fmt: skip
 
     def __init__(
@@ -141,6 +148,7 @@ class Meter:
         self.record = record
         self._estimates = estimates
         self._aim: tuple[str, Request] | None = None
+        self._media = (0, 0)
         self._clock = clock
         self._began = clock()
         self.characters = 0
@@ -151,6 +159,8 @@ class Meter:
 
     def aim(self, model: str, request: Request) -> None:
         """The request goes to the model: what is reported for it is learnt from."""
+        if self._aim is None or self._aim[1] is not request:
+            self._media = inline_media(request, model)
         self._aim = (model, request)
 
     def ask_nobody(self) -> None:
@@ -168,13 +178,14 @@ class Meter:
         record.outcome, record.failure, record.finish = "answered", None, ""
         record.upstream_status, record.upstream_request_id = 0, ""
         record.envelope, record.hosted = {}, []
+        record.first_byte = None
         self.characters = 0
         self._ended = False
 
     def add(self, event: Event) -> None:
         """Take one event."""
         if isinstance(event, PartDelta):
-            self.characters += len(event.text)
+            self.characters += size_of(event.text)
         elif isinstance(event, UsageReported):
             self.record.usage = self.record.usage.merged(event.usage)
         elif isinstance(event, Started):
@@ -185,6 +196,8 @@ class Meter:
             self._look_for_hosted(event.part)
         elif isinstance(event, Finished):
             self._look_beside(event.extras)
+            for finish in event.finishes:
+                self._look_beside(finish.extras)
             self.record.finish = event.finishes[0].reason if event.finishes else ""
             self._ended = True
         elif isinstance(event, Failed):
@@ -203,6 +216,7 @@ class Meter:
         self.record.finish = response.finish.reason
         self._look_beside(response.extras)
         for choice in response.choices:
+            self._look_beside(choice.finish.extras)
             for part in choice.parts:
                 self.characters += _length(part)
                 self._look_for_hosted(part)
@@ -216,14 +230,11 @@ class Meter:
 
     def _look_for_hosted(self, part: Part) -> None:
         if isinstance(part, Opaque) and len(self.record.hosted) < _MOST_HOSTED:
-            self.record.hosted.append(str(part.data.get("type", ""))[:64])
-
-    def completion(self, body: Json) -> None:
-        """Take (a piece of) a text completion, which no dialect reads: its usage, and that it answered."""
-        usage = body.get("usage") if isinstance(body, dict) else None
-        if isinstance(usage, dict):
-            self.record.usage = self.record.usage.merged(_completion_usage(usage))
-            self._ended = True
+            action = part.data.get("action")
+            # To open a page that was found is a call like a search, and costs nothing.
+            kind = action.get("type", "search") if isinstance(action, dict) else "search"
+            words = (part.data.get("type", ""), *(() if kind == "search" else (kind,)))
+            self.record.hosted.append(".".join(map(str, words))[:64])
 
     def first_byte(self) -> None:
         """The first byte of content is on its way to the client."""
@@ -252,9 +263,10 @@ class Meter:
     @property
     def input_estimate(self) -> int:
         """Tokens the request probably holds."""
-        guess = estimated_tokens(self._request_size)
+        size, media = self._media
+        guess = estimated_tokens(self._request_size - size)
         model = self._aim[0] if self._aim is not None else self.record.upstream_model
-        return guess if self._estimates is None else self._estimates.sized(model, guess)
+        return media + (guess if self._estimates is None else self._estimates.sized(model, guess))
 
     def close(self, sinks: Iterable[Sink]) -> None:
         """The call is over: complete the record and hand it on."""
@@ -284,20 +296,8 @@ class Meter:
 
 def _length(part: object) -> int:
     if isinstance(part, Text | Refusal | Reasoning):
-        return len(part.text)
-    return len(part.name) + len(part.arguments) if isinstance(part, ToolCall) else 0
-
-
-def _completion_usage(usage: dict[str, Json]) -> Usage:
-    prompt, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    fresh = prompt - cached if isinstance(prompt, int) and isinstance(cached, int) else prompt
-    return Usage(
-        input=fresh if isinstance(fresh, int) else None,
-        cache_read=cached if isinstance(cached, int) else None,
-        output=output if isinstance(output, int) else None,
-    )
+        return size_of(part.text)
+    return size_of(part.name) + size_of(part.arguments) if isinstance(part, ToolCall) else 0
 
 
 def log_line(record: Record) -> dict[str, Any]:
