@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,9 @@ import aiohttp
 from sqlalchemy import Connection
 
 from dragoman.app import build
+from dragoman.relay.admission.memory import MemoryAdmission
+from dragoman.relay.booking import Books
+from dragoman.relay.metering import log_record
 from dragoman.settings import Settings
 from dragoman.store.accounts import groups, keys, people
 from dragoman.store.accounts.hashing import Hasher
@@ -21,12 +24,17 @@ from dragoman.store.accounts.house import house_rules
 from dragoman.store.accounts.keyring import KeyRing
 from dragoman.store.accounts.model import Person, Rules
 from dragoman.store.database import Database
+from dragoman.store.ledger.ledger import Ledger
 from dragoman.store.ledger.model import Attempted, Final, Step, Tokens, Who
+from dragoman.store.ledger.prices import PriceBook
+from dragoman.store.ledger.settled import ledger_reader
 from dragoman.store.ledger.writing import write_steps
 from dragoman.store.secrets import Secrets
+from dragoman.web.asgi import Mount
 from dragoman.web.credentials import gate_of
 from dragoman.web.management import management
 from tests.relay.rig import FAST, FakeProvider, served
+from tests.store.bookings import QUICK
 
 ADMIN_KEY = "house-keeper-0123456789"
 SHARED = "shared-token-of-all-1"
@@ -74,6 +82,7 @@ class House:
     ring: KeyRing
     clock: Clock
     provider: FakeProvider
+    mounts: Sequence[Mount]
     keys: dict[str, str] = field(default_factory=dict)
     key_ids: dict[str, int] = field(default_factory=dict)
     ids: dict[str, int] = field(default_factory=dict)
@@ -145,16 +154,12 @@ def furnish(house: House, connection: Connection) -> None:
     keys.deactivate(connection, house.key_ids["off"])
 
 
-def settings_of(port: int, **more: Any) -> Settings:
-    """Settings with one provider at the port, an admin key and a shared token."""
-    account = {
-        "kind": "openai_compatible",
-        "base_url": f"http://127.0.0.1:{port}/v1",
-        "allow_private": True,
-        "api_key": UPSTREAM,
-    }
+def settings_of(port: int, accounts: Sequence[str] = ("fake",), **more: Any) -> Settings:
+    """Settings with accounts at the port (each below a path of its name), an admin key and a shared token."""
+    account = {"kind": "openai_compatible", "allow_private": True, "api_key": UPSTREAM}
+    roots = {name: f"http://127.0.0.1:{port}{'' if name == 'fake' else f'/{name}'}/v1" for name in accounts}
     said: dict[str, Any] = {
-        "providers": {"fake": account},
+        "providers": {name: {**account, "base_url": root} for name, root in roots.items()},
         "models": {"unmapped": "passthrough", "preferred": "openai"},
         "admin": {"key": ADMIN_KEY},
         "auth": {"token": SHARED},
@@ -164,20 +169,39 @@ def settings_of(port: int, **more: Any) -> Settings:
 
 
 @contextlib.asynccontextmanager
-async def living(database: Database, *, attempts: int = 1_000_000, **more: Any) -> AsyncIterator[House]:
-    """A furnished house; ``more`` are settings."""
+async def booking(database: Database, settings: Settings) -> AsyncIterator[dict[str, Any]]:
+    """Log, books and admission as ``keeping`` has them: words for ``build``."""
+    ledger = Ledger(database, replica="test", timing=QUICK)
+    admission = MemoryAdmission(settled=ledger_reader(database))
+    await ledger.start()
+    await admission.start()
+    yield {"sinks": [log_record], "books": Books(ledger, PriceBook(settings.prices)), "admission": admission}
+    await admission.close()
+    await ledger.close()
+
+
+@contextlib.asynccontextmanager
+async def living(
+    database: Database, *, attempts: int = 1_000_000, booked: bool = False, furnished: bool = True, **more: Any
+) -> AsyncIterator[House]:
+    """A furnished house; ``booked`` ones book every call and hold to limits. ``more`` are settings."""
     provider = FakeProvider()
     await provider.start()
     settings, clock = settings_of(provider.port, **more), Clock()
     secrets = Secrets([CIPHER_TEXT], b"hashing")
     ring = KeyRing(database, Hasher(secrets.hash_token), house_rules(settings), clock=clock)
     mounts = management(settings, database, ring, cipher=secrets, clock=clock, attempts=attempts)
-    app = build(settings, sinks=[], patience=FAST, gate=gate_of(settings.auth, ring), mounts=mounts)
-    async with served(app) as port, aiohttp.ClientSession() as client:
-        house = House(client, port, database, ring, clock, provider, {"admin": ADMIN_KEY, "shared": SHARED})
-        await database.write(lambda connection: furnish(house, connection))
-        await ring.refresh()
-        yield house
+    lasting: contextlib.AbstractAsyncContextManager[dict[str, Any]] = contextlib.nullcontext({"sinks": []})
+    if booked:
+        lasting = booking(database, settings)
+    async with lasting as kept:
+        app = build(settings, patience=FAST, gate=gate_of(settings.auth, ring), mounts=mounts, **kept)
+        async with served(app) as port, aiohttp.ClientSession() as client:
+            house = House(client, port, database, ring, clock, provider, mounts, {"admin": ADMIN_KEY, "shared": SHARED})
+            if furnished:
+                await database.write(lambda connection: furnish(house, connection))
+            await ring.refresh()
+            yield house
     await provider.stop()
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from sqlalchemy import Connection, func, insert, select
 
+from dragoman.store import schema
 from dragoman.store.database import Database
 from tests.web.api.rig import SECOND, living
 
@@ -96,6 +98,23 @@ async def test_twenty_at_once_with_one_idempotency_key_make_one(database: Databa
         assert {answer.status for answer in answers} == {201}
         assert len({answer.json["id"] for answer in answers}) == 1
         assert [line["action"] for line in await house.audit()] == ["group.create"]
+
+
+async def test_K10_old_idempotency_keys_are_cleaned_up_a_page_at_a_time(database: Database) -> None:
+    async with living(database) as house:
+        table, old = schema.idempotency, house.clock() - 25 * 3600 * SECOND
+        row = {"actor": "user:1", "fingerprint": "x", "status": 201, "answer": "", "at": old}
+        rows = [{**row, "key": str(number)} for number in range(1_200)]
+        await database.write(lambda connection: connection.execute(insert(table), rows))
+        left: list[int] = []
+
+        def look(connection: Connection) -> int:
+            return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+
+        for number in range(4):
+            assert (await house.post("/users", {"name": f"n{number}"}, idempotency_key=f"k{number}")).status == 201
+            left.append(await database.read(look))
+        assert left == [701, 202, 3, 4]
 
 
 async def test_pages_hold_everything_once(database: Database) -> None:

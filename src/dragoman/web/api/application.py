@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import Depends, FastAPI
 from fastapi.responses import Response
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 
 from dragoman import __version__
 from dragoman.observe.logs import get_logger
@@ -62,7 +63,10 @@ class Api:
         inner: Scope = {**scope, "path": tidy(scope["path"]), "root_path": "", "state": {}}
         answer = await self._first_answer(inner, headers)
         if answer is None:
-            body = await _whole(receive)
+            try:
+                body = await _whole(receive)
+            except ClientDisconnect:
+                return
             if body is not None:
                 await _serve(self._app, inner, body, receive, send)
                 return
@@ -118,17 +122,19 @@ async def _serve(app: FastAPI, scope: Scope, body: bytes, receive: Receive, send
 
 
 async def _whole(receive: Receive) -> bytes | None:
-    """The body; None if it is too large."""
+    """The body; None if it is too large. Raises ClientDisconnect: half of one says nothing."""
     pieces: list[bytes] = []
     size = 0
     while True:
         message = await receive()
+        if message["type"] != "http.request":
+            raise ClientDisconnect
         piece = message.get("body", b"")
         size += len(piece)
         if size > BODY:
             return None
         pieces.append(piece)
-        if message["type"] != "http.request" or not message.get("more_body", False):
+        if not message.get("more_body", False):
             return b"".join(pieces)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Depends, Query, Request
 from pydantic import AfterValidator
@@ -30,6 +30,7 @@ def _clean_all(texts: list[str]) -> list[str]:
 
 Ids = Annotated[list[Annotated[int, Query(ge=0, le=LARGEST)]], Query(max_length=_MOST)]
 Texts = Annotated[list[str], Query(max_length=_MOST), AfterValidator(_clean_all)]
+Outcomes = Annotated[list[Literal["answered", "failed", "refused", "left"]], Query(max_length=_MOST)]
 
 
 def asked_filters(
@@ -46,7 +47,7 @@ def asked_filters(
     session: Texts = [],  # noqa: B006
     agent: Texts = [],  # noqa: B006
     prompt: Texts = [],  # noqa: B006
-    outcome: Texts = [],  # noqa: B006
+    outcome: Outcomes = [],  # noqa: B006
     request_id: Texts = [],  # noqa: B006
 ) -> Filters:
     """Filters of the query, within the caller's sight. Ids of 0 stand for nobody; each may be given several times."""

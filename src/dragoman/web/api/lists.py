@@ -35,14 +35,14 @@ def listed(
     show: Callable[[Row], BaseModel],
     last: Callable[[Row], int | str],
     name: str,
+    view: type[BaseModel],
 ) -> Response:
-    """Answer with the page that one row more than ``limit`` of ``rows`` makes."""
+    """Answer with the page that one row more than ``limit`` of ``rows`` makes. ``view`` is what ``show`` returns."""
     shown, following = page(rows, limit, last)
     items = [show(row) for row in shown]
     if wants_csv(request):
-        columns = list(type(items[0]).model_fields) if items else []
         more = {"x_next_cursor": following} if following else {}
-        return csv_answer([item.model_dump(mode="json") for item in items], columns, name, **more)
+        return csv_answer([item.model_dump(mode="json") for item in items], list(view.model_fields), name, **more)
     body: dict[str, Any] = {"items": [item.model_dump(mode="json") for item in items], "next_cursor": following}
     return JSONResponse(body)
 

@@ -21,12 +21,13 @@ MOST = 500
 
 Item = TypeVar("Item")
 Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most.")]
-Cursor = Annotated[str | None, Query(max_length=1_000, description="`next_cursor` of the page before.")]
+Cursor = Annotated[str | None, Query(max_length=2_000, description="`next_cursor` of the page before.")]
 
 
 def write_cursor(*last: int | str) -> str:
     """The cursor that says: after this row."""
-    return base64.urlsafe_b64encode(json.dumps(last, separators=(",", ":")).encode()).decode().rstrip("=")
+    said = json.dumps(last, separators=(",", ":"), ensure_ascii=False)
+    return base64.urlsafe_b64encode(said.encode()).decode().rstrip("=")
 
 
 def read_cursor(cursor: str | None) -> list[Any] | None:

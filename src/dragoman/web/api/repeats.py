@@ -16,7 +16,7 @@ from typing import Annotated, Any
 from fastapi import Header, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, select, tuple_, update
 
 from dragoman.store import schema
 from dragoman.store.facts import insert_into
@@ -26,6 +26,8 @@ from dragoman.web.api.words import clean
 
 DAY = 24 * 3600 * 1_000_000
 """How long a key is remembered, in microseconds."""
+
+_PAGE = 500
 
 RepeatKey = Annotated[
     str | None,
@@ -77,10 +79,18 @@ def _fingerprint(request: Request, body: bytes) -> str:
 
 def _claimed(connection: Connection, actor: str, key: str, fingerprint: str, now: int) -> bool:
     """Whether the key is ours to answer. Of two at once the second waits here until the first is through."""
-    connection.execute(delete(_table).where(_table.c.at < now - DAY))
+    _clean_up(connection, now - DAY)
     row = {"actor": actor, "key": key, "fingerprint": fingerprint, "status": 201, "answer": "", "at": now}
     statement = insert_into(connection, _table).values(**row).on_conflict_do_nothing()
     return connection.execute(statement).rowcount == 1
+
+
+def _clean_up(connection: Connection, before: int) -> None:
+    """Forget some of the old ones: whoever creates something does not wait for all of them (K10)."""
+    names = tuple_(_table.c.actor, _table.c.key)
+    old = select(_table.c.actor, _table.c.key).where(_table.c.at < before).limit(_PAGE)
+    old = old.with_for_update(skip_locked=True)
+    connection.execute(delete(_table).where(names.in_(old)))
 
 
 def _keep(connection: Connection, actor: str, key: str, answer: dict[str, Any]) -> None:

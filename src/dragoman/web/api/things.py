@@ -71,7 +71,7 @@ async def list_things(request: Request, desk: Desk, kind: Kind, limit: int, curs
     views.sort(key=_place)
     after = after_name(cursor)
     rows = [view for view in views if _place(view) > after][: limit + 1]
-    return listed(request, rows, limit, lambda view: view, _place, f"{kind.word}s")
+    return listed(request, rows, limit, lambda view: view, _place, f"{kind.word}s", ThingView)
 
 
 def _place(view: ThingView) -> str:

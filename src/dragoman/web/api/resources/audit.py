@@ -56,7 +56,7 @@ async def list_audit(
     def work(connection: Connection) -> list[Row[Any]]:
         return list(connection.execute(statement))
 
-    return listed(request, await desk.read(work), limit, _shown, lambda row: int(row.id), "audit")
+    return listed(request, await desk.read(work), limit, _shown, lambda row: int(row.id), "audit", AuditView)
 
 
 def _shown(row: Row[Any]) -> AuditView:

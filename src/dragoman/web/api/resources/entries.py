@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import computed_field
 from sqlalchemy import Connection, select
 
 from dragoman.store import schema
@@ -67,6 +68,12 @@ class EntryView(View):
     milliseconds: int | None
     first_byte_milliseconds: int | None
     attempts: int
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def gap(self) -> int | None:
+        """By how much the provider's own word on the cost exceeds ours; null unless both are known."""
+        return None if self.cost is None or self.stated_cost is None else self.stated_cost - self.cost
 
 
 class WholeEntryView(EntryView):

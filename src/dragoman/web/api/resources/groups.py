@@ -58,7 +58,7 @@ async def list_groups(
     def work(connection: Connection) -> list[Group]:
         return groups.listed(connection, *wanted, after=after_id(cursor), limit=limit + 1)
 
-    return listed(request, await desk.read(work), limit, shown_group, lambda group: group.id, "groups")
+    return listed(request, await desk.read(work), limit, shown_group, lambda group: group.id, "groups", GroupView)
 
 
 @router.post("/groups", status_code=201, response_model=GroupView)

@@ -85,7 +85,7 @@ async def list_keys(
     def work(connection: Connection) -> list[Key]:
         return keys.listed(connection, *wanted, after=after_id(cursor), limit=limit + 1, newest=True)
 
-    return listed(request, await desk.read(work), limit, shown_key, lambda key: key.id, "keys")
+    return listed(request, await desk.read(work), limit, shown_key, lambda key: key.id, "keys", KeyView)
 
 
 def _opens(now: int) -> ColumnElement[bool]:

@@ -26,7 +26,7 @@ SECRETS = ("api_key", "api_keys", "client_secret", "headers")
 """Fields that are sealed and never shown."""
 
 _OURS = frozenset({"origin", "from_file", "stand_in", "missing"})
-_WHERE = ("kind", "base_url", "endpoint", "authority", "tenant_id", "allow_private")
+_WHERE = ("kind", "base_url", "endpoint", "authority", "tenant_id", "location", "allow_private")
 """Where a credential goes: when one of these changes, the old credential stays behind (SR6)."""
 
 ProviderBody = Annotated[

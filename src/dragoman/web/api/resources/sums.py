@@ -79,13 +79,13 @@ async def get_sums(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
     format: Format = None,
 ) -> Response:
-    """Sums of calls, tokens, cost and time."""
+    """Sums of calls, tokens, cost and time. CSV holds all lines, whatever the limit."""
     if len(set(by)) < len(by):
         raise invalid("by", "names a key twice")
     lines = await desk.report(lambda connection: sums(connection, by, filters))
-    rows = [_row(line, by) for line in lines[:limit]]
     if wants_csv(request):
-        return csv_answer(rows, [*by, *SumView.model_fields], "usage")
+        return csv_answer([_row(line, by) for line in lines], [*by, *SumView.model_fields], "usage")
+    rows = [_row(line, by) for line in lines[:limit]]
     total = as_row(_added(lines), ())
     return JSONResponse({"by": by, "items": rows, "total": total, "truncated": len(lines) > limit})
 

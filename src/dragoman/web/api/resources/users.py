@@ -76,7 +76,7 @@ async def list_users(
     def work(connection: Connection) -> list[Person]:
         return people.listed(connection, *wanted, after=after_id(cursor), limit=limit + 1, newest=True)
 
-    return listed(request, await desk.read(work), limit, shown_user, lambda person: person.id, "users")
+    return listed(request, await desk.read(work), limit, shown_user, lambda person: person.id, "users", UserView)
 
 
 @router.post("/users", status_code=201, response_model=UserView)
