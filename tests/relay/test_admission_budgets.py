@@ -378,3 +378,17 @@ async def test_P7_replicas_without_redis_share_budgets_and_limits() -> None:
     finally:
         for replica in made:
             await replica.close()
+
+
+async def test_K01_a_prompt_that_is_sent_again_is_reserved_again() -> None:
+    clock = Clock()
+    books = Books()
+    tables = memory(clock, books)
+    # A prompt of 1,000 tokens and a slice of output; sent again, it is 1,000 + 4,096 tokens more.
+    room = 1_000 * UNIT_IN + 4_096 * UNIT_OUT + 5_096 * UNIT_IN
+    hold = await tables.admit(wish("a", scope(budgets=(Budget("day", nano_usd=room),))))
+    await hold.resend()
+    with pytest.raises(Denied):
+        await hold.resend()
+    await hold.settle(0, 0)
+    assert await let_in(tables, wish("b", scope(budgets=(Budget("day", nano_usd=room),)))) is not None

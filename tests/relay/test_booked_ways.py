@@ -47,6 +47,7 @@ class Doorman:
 
     wishes: list[Wish] = field(default_factory=list)
     grown: list[int] = field(default_factory=list)
+    resent: int = 0
     headers: list[tuple[str, str]] = field(default_factory=list)
 
     async def admit(self, wish: Wish) -> Doorman:
@@ -55,6 +56,9 @@ class Doorman:
 
     async def grow(self, output_tokens: int) -> None:
         self.grown.append(output_tokens)
+
+    async def resend(self) -> None:
+        self.resent += 1
 
     async def settle(self, tokens: int, cost: int | None) -> None:
         """Nothing was held."""
@@ -91,7 +95,10 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     await provider.start()
     records: list[Any] = []
     targets = [{"provider": "fake", "model": "one"}, {"provider": "fake", "model": "two"}]
-    settings = settings_for(provider.port, routes={"both": {"targets": targets}})
+    paused = {"targets": [{"provider": "claude", "model": "claude-up"}]}
+    settings = settings_for(provider.port, routes={"both": {"targets": targets}, "paused": paused})
+    claude = settings_for(provider.port, kind="anthropic").providers["fake"]
+    settings = settings.model_copy(update={"providers": {**settings.providers, "claude": claude}})
     books = Books(ledger, PriceBook(PRICES))
     doorman = Doorman()
     app = build(settings, sinks=[records.append], patience=FAST, books=books, admission=doorman)
@@ -266,7 +273,7 @@ async def test_N7_the_parent_of_an_agent_is_on_its_row(house: House) -> None:
     hints = {"x_claude_code_agent_id": "child", "x_claude_code_parent_agent_id": "root"}
     await house.rig.post("/v1/chat/completions", ASK, **hints)
     (row,) = await house.booked()
-    assert (row["agent"], row["details"].get("parent_agent")) == ("child", "root")
+    assert (row["agent"], row["parent_agent"]) == ("child", "root")
 
 
 async def test_U10_a_count_that_is_refused_is_no_call(house: House) -> None:
@@ -427,3 +434,20 @@ async def test_what_costs_nothing_is_not_booked(house: House) -> None:
     assert (await house.rig.post("/v1/responses/input_tokens", {"model": "big", "input": "Hi"}))[0] == 200
     await asyncio.sleep(0.2)
     await house.booked(0)
+
+
+async def test_K01_S20_each_round_of_a_paused_turn_is_reserved(house: House) -> None:
+    pauses = iter(["pause_turn", "pause_turn", "end_turn"])
+
+    async def script(asked: Asked, wire: Wire) -> None:
+        content = [{"type": "text", "text": "Looking."}]
+        await wire.json({
+            "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-up", "content": content,
+            "stop_reason": next(pauses), "stop_sequence": None, "usage": {"input_tokens": 10, "output_tokens": 5},
+        })  # fmt: skip
+
+    house.rig.provider.script = script
+    status, _, _ = await house.rig.post("/v1/chat/completions", {**ASK, "model": "paused"})
+    assert status == 200
+    assert len(await house.booked(3)) == 3
+    assert (len(house.doorman.wishes), house.doorman.resent) == (1, 2)

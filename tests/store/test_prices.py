@@ -167,11 +167,12 @@ def test_U08_each_pass_is_charged_at_its_own_models_price(identifier: str, model
     assert seen.tokens.total > usage.prompt + (usage.output or 0)
 
 
-def test_U08_a_pass_without_a_price_leaves_the_whole_without() -> None:
+def test_U08_K02_a_pass_of_a_model_nobody_prices_costs_what_the_calls_own_does() -> None:
     usage = Usage(5, output=5, extras={"anthropic": {"iterations": [
         {"type": "message", "input_tokens": 5, "output_tokens": 5},
         {"type": "advisor_message", "model": "nobody-knows", "input_tokens": 5, "output_tokens": 5}]}})  # fmt: skip
-    assert charged(BOOK, measured(usage), "anthropic", "anthropic", "claude-sonnet-4-6") is None
+    assert charged(BOOK, measured(usage), "anthropic", "anthropic", "claude-sonnet-4-6") == 10 * 3_000 + 10 * 15_000
+    assert charged(BOOK, measured(usage), "anthropic", "anthropic", "nobody-knows-either") is None
 
 
 # ---------------------------------------------------------------- tools, and the provider's own word

@@ -240,6 +240,7 @@ class Book:
             group_id=caller.group_id,
             session=_text(hints.session or self.session, 256),
             agent=_text(hints.agent, 256),
+            parent_agent=_text(hints.parent_agent, 256),
             prompt=_text(hints.prompt, 256),
         )
 
@@ -395,7 +396,6 @@ class Book:
             details["usage"] = _clean(raw)
         words = {
             "caller": "" if self._caller.user_id is not None else self._caller.name,
-            "parent_agent": read_hints(self._call.headers).parent_agent,
             "finish": record.finish,
             "upstream_request_id": record.upstream_request_id,
             "upstream_model": record.upstream_model,

@@ -36,3 +36,7 @@ class House:
     tell_bodies: bool = False
     books: Books = field(default_factory=Books)
     admission: Admission | None = None
+
+    def idle(self, provider: str) -> float:
+        """Seconds a provider may be silent: by its own setting, else by everybody's."""
+        return self.providers[provider].settings.timeout or self.patience.idle

@@ -6,6 +6,7 @@ It must not know connections or the order of targets.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 from dragoman.language.failures import Failure, Refused
 from dragoman.language.ir import Request
@@ -122,8 +123,16 @@ class Purse:
         """Reserve more for an answer that goes on. Raises UpstreamTrouble when the budget holds no more."""
         assert self._hold is not None
         self._meter.asks_at = self._meter.characters + GROWTH
+        await self._held(self._hold.grow(estimated_tokens(self._meter.characters)))
+
+    async def resend(self) -> None:
+        """Reserve what it costs to send the prompt and the answer so far again. Raises UpstreamTrouble."""
+        if self._hold is not None:
+            await self._held(self._hold.resend())
+
+    async def _held(self, more: Awaitable[None]) -> None:
         try:
-            await self._hold.grow(estimated_tokens(self._meter.characters))
+            await more
         except Denied as denied:
             self.denied = denied
             raise UpstreamTrouble(denied.failure) from denied

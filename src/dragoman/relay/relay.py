@@ -239,8 +239,12 @@ class Journey:
 
     def _first_byte(self, errand: Errand, tries: Tries) -> float:
         """Seconds a target may be silent at first: fewer while another is left."""
-        idle = self._house.patience.idle
-        return min(errand.plan.first_byte, idle) if tries.another else idle
+        return min(errand.plan.first_byte, self._idle) if tries.another else self._idle
+
+    @property
+    def _idle(self) -> float:
+        """Seconds of silence after which the target is given up."""
+        return self._house.idle(self._record.provider)
 
     async def _signed(self, ready: Prepared, shot: Shot) -> UpstreamCall:
         provider = self._house.providers[shot.resolved.provider_name]
@@ -281,7 +285,7 @@ class Journey:
             return answer
         async with answer:
             headers = answer.headers
-            body = await _read_some(answer, house.patience.idle)
+            body = await _read_some(answer, self._idle)
         self._record.upstream_request_id = headers.get("x-request-id") or headers.get("request-id", "")
         raise read_upstream_failure(
             ready.way.upstream_dialect, self._call.dialect, answer.status, headers, body, self._secrets()
@@ -299,7 +303,7 @@ class Journey:
             pulse.tract = way.long_tract()
         async with aclosing(self._answers(answer, ready, shot)) as answers:
             if way.rounds is None:
-                chunks = answer.chunks(idle_timeout=self._house.patience.idle, first_timeout=first_byte)
+                chunks = answer.chunks(idle_timeout=self._idle, first_timeout=first_byte)
             else:
                 chunks = self._chunks(answers, way.rounds, first_byte)
             await pump(chunks, pulse.tract, pulse, self._meter, self._client, hold=first_byte is not None)
@@ -312,7 +316,7 @@ class Journey:
     async def _whole(self, answer: UpstreamAnswer, ready: Prepared, shot: Shot, departure: Departure) -> None:
         async with aclosing(self._answers(answer, ready, shot)) as answers:
             async for answer in answers:
-                data = await answer.read(WHOLE_LIMIT, idle_timeout=self._house.patience.idle)
+                data = await answer.read(WHOLE_LIMIT, idle_timeout=self._idle)
                 if self._house.tell_bodies:
                     self._tell("answer", got=data)
                 whole = ready.way.whole(data, answer.headers)
@@ -332,8 +336,9 @@ class Journey:
         while rounds is not None and (turn := rounds.next()) is not None:
             ready.outgoing = continued(ready.outgoing, turn, ready.target)
             self._house.lessons.apply(ready.target, ready.outgoing, self._record.receipt)
+            await self._purse.resend()
             signed = await self._signed(ready, shot)
-            async with await self._opened(signed, ready, self._house.patience.idle) as further:
+            async with await self._opened(signed, ready, self._idle) as further:
                 yield further
 
     async def _chunks(
@@ -342,7 +347,7 @@ class Journey:
         """The bytes of all rounds. Raises UpstreamTrouble, also when a later one is refused: no other may follow."""
         try:
             async for answer in answers:
-                chunks = answer.chunks(idle_timeout=self._house.patience.idle, first_timeout=first_byte)
+                chunks = answer.chunks(idle_timeout=self._idle, first_timeout=first_byte)
                 async for chunk in chunks:
                     yield chunk
                     if rounds.over:

@@ -51,6 +51,9 @@ class Hold(Protocol):
     async def grow(self, output_tokens: int) -> None:
         """So many tokens of output have come so far. Raises Denied when the budget holds no more."""
 
+    async def resend(self) -> None:
+        """The prompt goes out once more, with the answer so far behind it. Raises Denied when no budget holds that."""
+
     async def settle(self, tokens: int, cost: int | None) -> None:
         """The call came to this; what was reserved beyond it is free again. 0 and 0 for a call that was not made."""
 

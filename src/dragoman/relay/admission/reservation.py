@@ -6,10 +6,12 @@ A reservation that nobody settles is lost with its call; its lease then lapses. 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from dragoman.relay.admission.budgets import next_grant
 from dragoman.relay.admission.demands import Demand
+from dragoman.relay.admission.model import Denied
 from dragoman.relay.admission.refusals import limits_told, refusal
 from dragoman.relay.admission.rules import MONEY, PLACES, TOKENS, Line, Verdict
 from dragoman.relay.calls import Headers
@@ -32,7 +34,9 @@ Charge = tuple[Line, int]
 class Reservation:
     """A ``Hold`` in one of the tables. ``lines`` are those that stand."""
 
-    __slots__ = ("__weakref__", "_demand", "_desk", "_ended", "_granted", "_has_budget", "_verdict", "call", "lines")
+    __slots__ = (
+        "__weakref__", "_demand", "_desk", "_ended", "_granted", "_has_budget", "_prompt", "_verdict", "call", "lines"
+    )  # fmt: skip
 
     def __init__(self, desk: Desk, demand: Demand, verdict: Verdict) -> None:
         self.call = demand.wish.call_id
@@ -41,6 +45,7 @@ class Reservation:
         self._demand = demand
         self._verdict = verdict
         self._granted = demand.granted
+        self._prompt = demand.wish.input_estimate
         self._has_budget = any(line.kind >= MONEY for line in demand.lines)
         self._ended = False
 
@@ -62,11 +67,26 @@ class Reservation:
         if granted == self._granted:
             return
         lines = self._demand.budgets(granted)
+        await self._top_up(lines)
+        self._granted = granted
+
+    async def resend(self) -> None:
+        """See ``Hold``."""
+        if not self._has_budget or self._ended:
+            return
+        before = self._demand.wish
+        self._demand.wish = replace(before, input_estimate=before.input_estimate + self._prompt + self._granted)
+        try:
+            await self._top_up(self._demand.budgets(self._granted))
+        except Denied:
+            self._demand.wish = before
+            raise
+
+    async def _top_up(self, lines: Sequence[Line]) -> None:
         verdict = await self._desk.top_up(self, lines)
         if verdict.refused >= 0:
             raise refusal(lines, verdict)
-        self._granted = granted
-        self.lines = [line for line in self.lines if line.kind < MONEY] + lines
+        self.lines = [*(line for line in self.lines if line.kind < MONEY), *lines]
 
     async def settle(self, tokens: int, cost: int | None) -> None:
         """See ``Hold``. A cost nobody knows is what was held for it: never nothing (K02)."""
@@ -91,6 +111,9 @@ class Unlimited:
     headers: Headers = []  # noqa: RUF012
 
     async def grow(self, output_tokens: int) -> None:
+        """Nothing is held, nothing is refused."""
+
+    async def resend(self) -> None:
         """Nothing is held, nothing is refused."""
 
     async def settle(self, tokens: int, cost: int | None) -> None:

@@ -137,10 +137,14 @@ class PriceBook:
         at: int,
         account: str = "",
     ) -> Charge:
-        """What an answer costs: each pass at its own model's price (U08). One without a price has none as a whole."""
+        """What an answer costs: each pass at its own model's price (U08).
+
+        A pass of a model nobody prices costs what the call's own model does: a guess that no budget is dodged
+        with (K02). Without that price there is none for the whole.
+        """
         bill: list[Line] = []
         for one in measured.passes:
-            its = price if not one.model else self.find(provider_kind, vendor, one.model, at, account=account)
+            its = (self.find(provider_kind, vendor, one.model, at, account=account) if one.model else None) or price
             if its is None:
                 if not one.tokens.total:
                     continue
