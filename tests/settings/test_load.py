@@ -193,6 +193,11 @@ def test_without_a_version_unknown_keys_only_warn(tmp_path: Path) -> None:
         ("version: 1\nproviders: {a: {kind: openai_compatible}}\n", "config.yaml:2: providers.a: base_url is needed"),
         ("version: 1\nproviders: {a: {kind: azure_openai}}\n", "endpoint is needed"),
         ("version: 1\nproviders: {a: {kind: vertex, location: x}}\n", "project is needed"),
+        (
+            "version: 1\nproviders: {a: {kind: vertex, project: p, location: 'evil.example/x?'}}\n",
+            "location holds a character",
+        ),
+        ("version: 1\nproviders: {a: {kind: vertex, project: 'p/../q', location: us}}\n", "project holds a character"),
         ("version: 1\nproviders: {a: {kind: openai, api_key: ''}}\n", "config.yaml:2: providers.a.api_key: is empty"),
         ("version: 1\nproviders: {a: {kind: openai, headers: {Host: x}}}\n", "must not set 'Host'"),
         ("version: 1\nserver: {host: '${NOWHERE}'}\n", "config.yaml:2: server.host needs the variable NOWHERE"),

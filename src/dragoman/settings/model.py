@@ -7,6 +7,7 @@ port, unless the reader of a variable says so. Secrets never print.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -26,6 +27,9 @@ ProviderApi = Literal["chat", "responses", "anthropic", "gemini"]
 
 UnmappedPolicy = Literal["error", "default", "passthrough", "small"]
 
+_PLACES = {"project": re.compile(r"[A-Za-z0-9.:_-]*"), "location": re.compile(r"[A-Za-z0-9-]*")}
+"""What stands in a host or a path must not become another one."""
+
 _SIGN_IN = ("tenant_id", "client_id", "client_secret", "authority")
 
 
@@ -41,9 +45,6 @@ class ServerSettings(Part):
     trusted_proxies: list[str] = []
     cors_origins: list[str] = []
     reload: Flag = False
-
-
-_SIGN_IN = ("tenant_id", "client_id", "client_secret", "authority")
 
 
 class ProviderSettings(Part):
@@ -109,6 +110,9 @@ class ProviderSettings(Part):
                 raise ValueError(f"base_url {error}") from None
         elif not self.missing and self.kind in ("openai_compatible", "azure_openai"):
             raise ValueError("base_url is needed" if self.kind == "openai_compatible" else "endpoint is needed")
+        for name, form in _PLACES.items():
+            if not form.fullmatch(getattr(self, name)):
+                raise ValueError(f"{name} holds a character that no {name} has")
         if self.kind == "vertex" and not (self.api_key or self.api_keys or self.project or self.missing):
             raise ValueError("project is needed (or an api_key)")
         self._check_sign_in()

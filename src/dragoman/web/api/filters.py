@@ -46,6 +46,7 @@ def asked_filters(
     surface: Texts = [],  # noqa: B006
     session: Texts = [],  # noqa: B006
     agent: Texts = [],  # noqa: B006
+    parent_agent: Texts = [],  # noqa: B006
     prompt: Texts = [],  # noqa: B006
     outcome: Outcomes = [],  # noqa: B006
     request_id: Texts = [],  # noqa: B006
@@ -63,6 +64,7 @@ def asked_filters(
         surfaces=surface,
         sessions=session,
         agents=agent,
+        parent_agents=parent_agent,
         prompts=prompt,
         outcomes=outcome,
         request_ids=request_id,

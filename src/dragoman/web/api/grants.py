@@ -55,6 +55,9 @@ def within(ladder: Iterable[Rules], bounds: Iterable[Rules]) -> bool:
     return all(any(narrows(step, bound) for step in steps) for bound in bounds)
 
 
+RESTRICTED = "this key has rules of its own: it may look, but change nothing"
+
+
 def restricted(caller: Caller) -> bool:
     """Whether the very credential shown is narrower than its owner: it must not bring forth a wider one."""
     return any(scope.rules != Rules() for scope in caller.scopes if scope.name.startswith("key:"))

@@ -50,6 +50,7 @@ class EntryView(View):
     surface: str
     session: str
     agent: str
+    parent_agent: str
     prompt: str
     status: int
     outcome: str

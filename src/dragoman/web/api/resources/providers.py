@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -29,6 +30,8 @@ _OURS = frozenset({"origin", "from_file", "stand_in", "missing"})
 _WHERE = ("kind", "base_url", "endpoint", "authority", "tenant_id", "location", "allow_private")
 """Where a credential goes: when one of these changes, the old credential stays behind (SR6)."""
 
+_VERSIONED = re.compile(r"[^?]*\?api-version=[\w.-]+")
+
 ProviderBody = Annotated[
     dict[str, Any],
     Body(
@@ -46,6 +49,8 @@ def _fixed(desk: Desk) -> Mapping[str, Fixed]:
 def _shown(settings: ProviderSettings) -> Fixed:
     data = settings.model_dump(mode="json", exclude={*SECRETS, *_OURS}, exclude_defaults=True)
     said = tuple(name for name in SECRETS if getattr(settings, name))
+    if "base_url" in data:
+        data["base_url"] = data["base_url"].partition("?")[0]  # some keep their keys there
     return Fixed({"kind": settings.kind, **data}, settings.origin or "the configuration", said)
 
 
@@ -79,7 +84,9 @@ async def put_provider(desk: Working, caller: Asking, name: PathName, body: Prov
         secret = _secrets(connection, desk, name, old, body)
         for field in sorted(_OURS & data.keys()):
             raise invalid(field, "is not yours to say")
-        checked(ProviderSettings, {**data, **secret})
+        said: ProviderSettings = checked(ProviderSettings, {**data, **secret})
+        if "?" in said.base_url and not _VERSIONED.fullmatch(said.base_url):
+            raise invalid("base_url", "holds a query, which everybody would be shown: a key belongs into api_key")
         objects.put(connection, "provider", name, data, at=desk.clock(), cipher=desk.cipher, secret=secret or None)
         return {"fields": data, "secrets": sorted(secret)}
 

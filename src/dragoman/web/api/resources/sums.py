@@ -55,6 +55,7 @@ class SumLineView(SumView):
     day: str = ""
     session: str = ""
     agent: str = ""
+    parent_agent: str = ""
     prompt: str = ""
 
 

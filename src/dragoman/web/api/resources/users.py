@@ -14,7 +14,7 @@ from dragoman.store.accounts import people
 from dragoman.store.accounts.model import Caller, Person, Role
 from dragoman.web.api.desk import Asking, Working
 from dragoman.web.api.errors import ApiError, forbidden, not_found
-from dragoman.web.api.grants import may_grant, own_bounds, restricted
+from dragoman.web.api.grants import RESTRICTED, may_grant, own_bounds, restricted
 from dragoman.web.api.lists import Format, Listed, listed
 from dragoman.web.api.paging import LIMIT, Cursor, Limit, after_id
 from dragoman.web.api.permissions import sight_of
@@ -154,7 +154,7 @@ async def remove_user(desk: Working, caller: Asking, user_id: PathId) -> Respons
 def refuse_restricted(caller: Caller) -> None:
     """Raises ApiError 403 for a credential that is narrower than its owner: it may look, not change."""
     if restricted(caller):
-        raise forbidden("this key has rules of its own: it may look, but change nothing", "restricted_key")
+        raise forbidden(RESTRICTED, "restricted_key")
 
 
 def own_user(connection: Connection, caller: Caller, user_id: int) -> Person:
