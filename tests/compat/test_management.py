@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
 
+from dragoman.store.accounts import people
 from dragoman.store.database import Database
+from dragoman.web.legacy.calls import ROWS
 from tests.web.api.rig import ADMIN_KEY, SECOND, SHARED, UPSTREAM, Answer, House, Spent, book, living
 
 JSON, FORM, ODD = "application/json", "application/x-www-form-urlencoded", "text/x-whatever"
@@ -86,6 +89,9 @@ async def test_C_54_queryuser_counts_every_token_and_tells_the_status(database: 
         await book(house, Spent("ann", now, input=1_000, cached=20, output=500), Spent("ben", now))
         answer = await house.ask("POST", "/v1/queryuser", {"token": house.keys["ann"]}, who=None)
         assert answer.json == {"count": 1520, "status": 1, "username": "ann"}
+        await house.database.write(lambda connection: people.add_balance(connection, house.ids["ann"], 100_000))
+        answer = await house.ask("POST", "/v1/queryuser", {"token": house.keys["ann"]}, who=None)
+        assert answer.json["count"] == 101_520, "what was used before an import counts"
         told = {}
         for name in ("root", "mia", "off"):
             told[name] = (await house.ask("POST", "/v1/queryuser", {"token": house.keys[name]}, who=None)).json[
@@ -100,7 +106,7 @@ async def test_C_54_queryuser_counts_every_token_and_tells_the_status(database: 
         assert (await house.ask("GET", "/v1/queryuser", who=None)).status == 405
 
 
-async def test_ten_wrong_admin_tokens_a_minute_shut_the_door(database: Database) -> None:
+async def test_T_62_ten_wrong_admin_tokens_a_minute_shut_the_door(database: Database) -> None:
     async with living(database, attempts=10) as house:
         body = {"admin_token": "guess-guess-guess", "username": "zed", "token": "zed-token-1"}
         for _ in range(10):
@@ -222,7 +228,7 @@ async def test_C_58_usage_of_a_key(database: Database) -> None:
             assert (await house.ask("GET", path)).status == 404
 
 
-async def test_usage_by_backend_names_the_provider_to_admins_alone(database: Database) -> None:
+async def test_C_58_usage_by_backend_names_the_provider_to_admins_alone(database: Database) -> None:
     async with living(database) as house:
         await book(house, *BOOKED, Spent("ann", house.clock(), provider="other", input=5_000))
         path = f"/usage/api-key/{house.key_ids['ann']}/by-backend"
@@ -241,7 +247,7 @@ async def test_usage_by_backend_names_the_provider_to_admins_alone(database: Dat
 
 
 @pytest.mark.parametrize("way", ["query", "form", "json", "parts"])
-async def test_C_59_to_C_63_users_and_keys_from_curl(way: str, database: Database) -> None:
+async def test_C_59_C_60_C_61_C_62_C_63_users_and_keys_in_every_form(way: str, database: Database) -> None:
     async with living(database) as house:
         said = {"username": "eve", "email": "eve@example.org"}
         made = (await call(house, "POST", "/admin/users", said, way)).json
@@ -256,7 +262,15 @@ async def test_C_59_to_C_63_users_and_keys_from_curl(way: str, database: Databas
             "id": user_id, "username": "eve", "email": "eve@example.org", "created_at": "", "is_active": 1,
             "role": "user",
         }  # fmt: skip
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", newest["created_at"])
         second = (await call(house, "POST", "/admin/api-keys", {"user_id": user_id, "name": "two"}, way)).json
+        assert second | {"api_key": "", "warning": ""} == {
+            "success": True, "api_key": "", "user_id": user_id, "name": "two", "email_sent": False, "warning": "",
+        }  # fmt: skip
+        for key in (made["api_key"], second["api_key"]):
+            assert re.fullmatch(r"sk-[0-9a-f]{64}", key)
+            for path in ("/admin/users", "/admin/api-keys", "/api/v1/keys", "/api/v1/audit"):
+                assert key not in (await house.ask("GET", path)).text, "shown once, never again"
         assert (second["success"], second["user_id"], second["name"]) == (True, user_id, "two")
         listed = (await house.ask("GET", f"/admin/api-keys?user_id={user_id}")).json["api_keys"]
         assert [key["name"] for key in listed] == ["two", "default"]
@@ -283,7 +297,7 @@ async def test_C_64_the_bare_form_of_the_readme_is_a_401(database: Database) -> 
             assert (await house.ask("GET", "/admin/users", who=None, **headers)).status == 200
 
 
-async def test_removing_a_user_keeps_what_was_used(database: Database) -> None:
+async def test_C_59_removing_a_user_keeps_what_was_used(database: Database) -> None:
     async with living(database) as house:
         await book(house, *BOOKED)
         assert (await house.ask("DELETE", f"/admin/users/{house.ids['ann']}")).status == 200
@@ -292,7 +306,7 @@ async def test_removing_a_user_keeps_what_was_used(database: Database) -> None:
         assert (await house.ask("DELETE", f"/admin/users/{house.ids['ann']}")).status == 404
 
 
-async def test_a_batch_of_users_comes_back_as_csv_without_formulas(database: Database) -> None:
+async def test_C_59_a_batch_of_users_comes_back_as_csv_without_formulas(database: Database) -> None:
     async with living(database) as house:
         text = "username,email\neve,eve@x\nann,dup@x\n=1+1,@x\n"
         answer = await house.ask("POST", "/admin/users/batch", {"csv_text": text})
@@ -336,18 +350,13 @@ async def test_mail_status_and_validate(database: Database) -> None:
 # ---------------------------------------------------------------- who may not
 
 
-CALLS = [
-    ("GET", "/admin/users"),
-    ("POST", "/admin/users"),
-    ("POST", "/admin/users/batch"),
-    ("DELETE", "/admin/users/1"),
-    ("GET", "/admin/users/1/usage/by-backend"),
-    ("GET", "/admin/usage/by-backend"),
-    ("GET", "/admin/api-keys"),
-    ("POST", "/admin/api-keys"),
-    ("DELETE", "/admin/api-keys/1"),
-    ("GET", "/status"),
-]
+CALLS = [(row.method, row.pattern.replace("{id}", "1")) for row in ROWS if row.level == "admin"]
+
+
+def test_T_59_every_data_call_of_administration_needs_an_admin() -> None:
+    others = {row.pattern for row in ROWS if row.level != "admin" and row.pattern.startswith("/admin")}
+    assert others == {"/admin/login", "/admin/logout"}
+    assert {row.level for row in ROWS if row.pattern.startswith(("/usage", "/settings"))} == {"user", "any"}
 
 
 async def test_T_59_administration_is_refused_to_everybody_else(database: Database) -> None:
@@ -358,7 +367,12 @@ async def test_T_59_administration_is_refused_to_everybody_else(database: Databa
             for who in ("shared", "ann", "mia"):
                 answer = await house.ask(method, path, who=who)
                 assert (answer.status, list(answer.json)) == (403, ["detail"]), (method, path, who)
-        assert (await house.ask("GET", "/usage/me", who=None)).status == 401
+        mine = f"/usage/api-key/{house.key_ids['ann']}"
+        for path in (mine, f"{mine}/by-backend", "/usage/me", "/settings/model"):
+            refused = {who: (await house.ask("GET", path, who=who)).status for who in (None, "wrong", "shared")}
+            assert refused == {None: 401, "wrong": 401, "shared": 403}, path
+            assert (await house.ask("GET", path, who="ann")).status == 200, "the own usage is excepted"
+        assert (await house.ask("GET", mine, who="ben")).status == 403
         assert (await house.ask("GET", "/usage/me", who="shared")).status == 403
         assert (await house.ask("GET", "/usage/me")).status == 403, "the admin key is nobody's"
 
@@ -380,7 +394,7 @@ async def test_T_60_no_answer_holds_a_secret(database: Database) -> None:
 PASSWORD = "correct horse battery"
 
 
-async def test_signing_in_by_json_gives_a_strict_cookie(database: Database) -> None:
+async def test_C_65_signing_in_by_json_gives_a_strict_cookie(database: Database) -> None:
     async with living(database, admin={"password": PASSWORD}) as house:
         body = {"username": "admin", "password": PASSWORD}
         done = await house.ask("POST", "/admin/login", body, who=None)

@@ -153,7 +153,11 @@ def _row(connection: Connection, office: Office, caller: Caller, username: str, 
 
 
 def _read_rows(text: str) -> list[tuple[str, str | None]]:
-    rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text.lstrip("\ufeff"))) if any(row)]
+    lines = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""))
+    try:
+        rows = [[cell.strip() for cell in row] for row in lines if any(row)]
+    except csv.Error as error:
+        raise Refused(400, f"the table cannot be read: {error}") from None
     if rows and rows[0][0].lower() in ("username", "user_name", "name"):
         rows = rows[1:]
     if not rows:

@@ -20,7 +20,7 @@ class Refused(Exception):
         super().__init__(detail)
         self.status = status
         self.detail = detail
-        self.headers = dict(headers or {})
+        self.headers = {**({"www-authenticate": "Bearer"} if status == 401 else {}), **(headers or {})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +51,4 @@ def refusal(error: Refused, *, plain: bool) -> Answer:
 def signed_out(*, shown: bool) -> Refused:
     """Nobody we know asks."""
     detail = "invalid credential" if shown else "a credential is needed"
-    return Refused(401, detail, {"www-authenticate": "Bearer"})
+    return Refused(401, detail)

@@ -11,6 +11,7 @@ from dragoman.observe.logs import get_logger
 from dragoman.store.accounts.errors import AccountError
 from dragoman.store.accounts.model import ANONYMOUS, Caller
 from dragoman.store.database import StoreUnavailable
+from dragoman.web.api.grants import RESTRICTED, restricted
 from dragoman.web.attempts import TooManyAttempts
 from dragoman.web.exchange import BodyRoom, BodyTooLarge, ClientGone, Exchange, NoRoom, Receive, Scope, Send
 from dragoman.web.legacy.answers import Answer, Refused, refusal, signed_out
@@ -19,7 +20,7 @@ from dragoman.web.legacy.calls import ROWS
 from dragoman.web.legacy.office import Office
 from dragoman.web.legacy.parameters import read_json, read_parameters
 from dragoman.web.legacy.rows import Found, Row, Rows
-from dragoman.web.signin import ForeignOrigin, NotSignedIn
+from dragoman.web.signin import SAFE_METHODS, ForeignOrigin, NotSignedIn
 from dragoman.web.surfaces import tidy
 
 BODY = 1024 * 1024
@@ -44,25 +45,24 @@ class Legacy:
         """Serve one request."""
         exchange = Exchange(scope, receive, send)
         found = self._rows.find(scope["method"], tidy(scope["path"]))
-        plain = found.row is not None and found.row.plain
         try:
             answer = await self._answered(exchange, found)
         except ClientGone:
             return
         except Refused as error:
-            answer = refusal(error, plain=plain)
+            answer = refusal(error, plain=found.plain)
         except AccountError as error:
-            answer = refusal(Refused(400, f"{error.field}: {error}"), plain=plain)
+            answer = refusal(Refused(400, f"{error.field}: {error}"), plain=found.plain)
         except TooManyAttempts as error:
             wait = {"retry-after": str(error.retry_after)}
-            answer = refusal(Refused(429, "too many failed attempts: wait", wait), plain=plain)
+            answer = refusal(Refused(429, "too many failed attempts: wait", wait), plain=found.plain)
         except StoreUnavailable as error:
             _log.error("store unavailable", exc_info=error)
             unavailable = Refused(503, "the database cannot do this now", {"retry-after": "2"})
-            answer = refusal(unavailable, plain=plain)
+            answer = refusal(unavailable, plain=found.plain)
         except Exception as error:
             _log.error("defect", request_id=exchange.request_id, exc_info=error)
-            answer = refusal(Refused(500, "internal error"), plain=plain)
+            answer = refusal(Refused(500, "internal error"), plain=found.plain)
         finally:
             self._room.give_back(exchange.held)
         await exchange.answer(answer.status, answer.data() if answer.body is not None else b"", answer.lines())
@@ -71,6 +71,8 @@ class Legacy:
         if exchange.scope["method"] == "OPTIONS":
             return Answer(None, 204)
         row = found.row
+        if row is None and not found.allowed:
+            raise Refused(404, "not found")
         if row is None:
             allowed = ", ".join([*found.allowed, *(("HEAD",) if "GET" in found.allowed else ()), "OPTIONS"])
             raise Refused(405, "method not allowed", {"allow": allowed})
@@ -96,6 +98,8 @@ class Legacy:
             raise Refused(403, "a page of another origin may not use this sign-in") from None
         if row.level == "admin" and caller.role != "admin":
             raise Refused(403, "this needs an admin credential")
+        if row.level == "admin" and row.method not in SAFE_METHODS and restricted(caller):
+            raise Refused(403, RESTRICTED)
         if row.level == "user" and caller.user_id is None:
             raise Refused(403, "this needs the key of a user")
         return caller

@@ -14,8 +14,7 @@ from dragoman.web.signin import same_origin
 
 async def log_in(office: Office, asked: Asked) -> Answer:
     """``{username, password}`` → a cookie for a day."""
-    if "origin" in asked.headers and not same_origin(asked.headers):
-        raise Refused(403, "a page of another origin may not sign in here")
+    _check_origin(asked)
     username, password = asked.said.get("username"), asked.said.get("password")
     if not (isinstance(username, str) and username and isinstance(password, str) and password):
         raise Refused(400, "username and password are needed")
@@ -32,8 +31,15 @@ async def log_in(office: Office, asked: Asked) -> Answer:
 
 async def log_out(office: Office, asked: Asked) -> Answer:
     """The cookie opens nothing any more."""
+    _check_origin(asked)
     office.signin.sessions.end(asked.headers.get("cookie", ""))
     return Answer({"success": True, "message": "signed out"}, headers=[("set-cookie", _cookie("", 0, asked))])
+
+
+def _check_origin(asked: Asked) -> None:
+    """A browser says where it comes from; what says nothing is none."""
+    if asked.headers.keys() & {"origin", "sec-fetch-site"} and not same_origin(asked.headers):
+        raise Refused(403, "a page of another origin may not do this")
 
 
 def _cookie(value: str, seconds: int, asked: Asked) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from dragoman.store.ledger.sums import FOR_EVER, Filters
 from dragoman.web.legacy.answers import Refused
@@ -15,7 +15,6 @@ from dragoman.web.legacy.parameters import maybe_text
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 24 * 3600 * 1_000_000
-_BARE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +39,17 @@ def read_range(said: dict[str, object]) -> Range:
     until = None
     if end:
         # Inclusive: the last microsecond of a bare date's day, and the named moment itself.
-        until = _moment(end, "end_date") + (_DAY if _BARE.fullmatch(end) else _resolution(end))
+        until = _moment(end, "end_date") + (_DAY if _is_bare(end) else _resolution(end))
     return Range(since, until, start, end)
+
+
+def _is_bare(text: str) -> bool:
+    """Whether it is a date without a time."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _resolution(text: str) -> int:

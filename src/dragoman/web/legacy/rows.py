@@ -15,6 +15,9 @@ from dragoman.web.legacy.answers import Answer
 from dragoman.web.legacy.asked import Asked
 from dragoman.web.legacy.office import Office
 
+ROOTS = ("/admin/", "/usage/", "/settings/")
+"""Below these everything is ours, and what has no row is told in the shape of what has one."""
+
 Level = Literal["open", "self", "any", "user", "admin"]
 Call = Callable[[Office, Asked], Awaitable[Answer]]
 
@@ -31,11 +34,12 @@ class Row:
 
 
 class Found(NamedTuple):
-    """The row of a request and the id in its path, or the methods that the path knows."""
+    """The row of a request and the id in its path, or the methods that the path knows; ``plain`` as in rows."""
 
     row: Row | None
     id: str
     allowed: tuple[str, ...]
+    plain: bool
 
 
 class Rows:
@@ -50,9 +54,10 @@ class Rows:
         matches = [(match, row) for pattern, row in self._rows if (match := pattern.fullmatch(path)) is not None]
         for match, row in matches:
             if row.method == method:
-                return Found(row, match.group(1) if match.groups() else "", ())
-        return Found(None, "", tuple(dict.fromkeys(row.method for _, row in matches)))
+                return Found(row, match.group(1) if match.groups() else "", (), row.plain)
+        rows = [row for _, row in matches]
+        return Found(None, "", tuple(dict.fromkeys(row.method for row in rows)), any(row.plain for row in rows))
 
     def takes(self, path: str) -> bool:
-        """Whether any row has the path."""
-        return any(pattern.fullmatch(path) for pattern, _ in self._rows)
+        """Whether any row has the path, or the neighbours of one could."""
+        return path.startswith(ROOTS) or any(pattern.fullmatch(path) for pattern, _ in self._rows)

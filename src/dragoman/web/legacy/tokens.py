@@ -8,6 +8,7 @@ from dragoman.store.accounts import keys, people
 from dragoman.store.accounts.errors import Invalid, Taken
 from dragoman.store.accounts.model import Caller, Person
 from dragoman.store.ledger.sums import Filters, totals
+from dragoman.web.api.grants import RESTRICTED, restricted
 from dragoman.web.legacy.answers import Answer, Refused
 from dragoman.web.legacy.asked import Asked
 from dragoman.web.legacy.office import Office
@@ -25,6 +26,8 @@ async def add_user(office: Office, asked: Asked) -> Answer:
     if admin is None or admin.role != "admin":
         office.signin.attempts.failed(asked.address)
         raise Refused(401, "admin token not found")
+    if restricted(admin):
+        raise Refused(403, RESTRICTED)
     await office.write(lambda connection: _add(connection, office, admin, username, token))
     return Answer({"status": "ok"})
 
