@@ -13,7 +13,7 @@ import pytest
 
 from dragoman.relay.admission.budgets import SLICE
 from dragoman.relay.admission.memory import utc
-from dragoman.relay.admission.model import Admission, Denied
+from dragoman.relay.admission.model import Admission, Denied, Hold
 from dragoman.relay.admission.reservation import Charge
 from dragoman.relay.admission.rules import CALLS, MONEY, PLACES, TOKENS, Line, Verdict
 from dragoman.relay.admission.tables import Tables
@@ -474,6 +474,58 @@ async def test_D3_an_emptied_redis_is_not_used_before_all_have_put_back_what_the
         for hold in held:
             await hold.settle(1, 1)
         assert await let_in(made[0], wish("d", mine)) is not None
+
+
+@pytest.mark.usefixtures("patient")
+async def test_D3_N2_replicas_that_find_redis_one_after_another_share_one_budget(store: RealRedis) -> None:
+    """Whoever finds an empty Redis old enough counts in all of it while others still keep to their part."""
+    books = Books()
+    mine = scope(budgets=(Budget("total", nano_usd=30 * HELD),), parallel=40)
+
+    async def three() -> int:
+        return 3
+
+    given: dict[str, Any] = {"settled": books.read, "replicas": three, "lease": LEASE, "probe": PROBE}
+    made = [RedisAdmission(store.url, **given) for _ in range(3)]
+    held: list[Hold] = []
+    try:
+        for one in made:
+            await one.start()
+            await asyncio.sleep(PROBE / 3)
+        asymmetric = False
+        number = 0
+        end = time.monotonic() + 8
+        while not all(one.up for one in made) and time.monotonic() < end:
+            asymmetric = asymmetric or any(one.up for one in made)
+            # The first may take all there is; the others then ask for their part.
+            for one in sorted(made, key=lambda one: not one.up):
+                number += 1
+                if asymmetric and (hold := await let_in(one, wish(f"c{number}", mine))) is not None:
+                    held.append(hold)
+            await asyncio.sleep(0.001)
+        assert asymmetric, "all found it at once"
+        assert len(held) <= 30
+        for hold in held:
+            await hold.settle(1, HELD)
+        assert [held for _, held in counters(store)] == [0]
+    finally:
+        await asyncio.gather(*(one.close() for one in made))
+
+
+@pytest.mark.usefixtures("patient")
+async def test_what_is_settled_while_holds_are_renewed_is_held_no_more(store: RealRedis) -> None:
+    mine = scope(budgets=(Budget("total", nano_usd=3 * HELD),), parallel=3)
+    async with replicas(store, 1, Books()) as [one]:
+        renew = one._remote.renew
+
+        async def late(held: Any) -> None:
+            await asyncio.sleep(0.05)
+            await renew(held)
+
+        hold = await one.admit(wish("a", mine))
+        one._remote.renew = late  # type: ignore[method-assign]
+        await asyncio.gather(one._renew(), hold.settle(0, 0))
+        assert counters(store) == [(0, 0)]
 
 
 async def test_D3_without_redis_from_the_start(store: RealRedis) -> None:

@@ -83,6 +83,7 @@ class RedisAdmission:
         self._at_loss: dict[str, Bucket] = {}
         self._emptied = True
         self._up = False
+        self._joined = False
         self._due = dict.fromkeys(("look", "renew", "reconcile", "count"), 0.0)
         self._keeper: asyncio.Task[None] | None = None
 
@@ -112,7 +113,34 @@ class RedisAdmission:
                 return await self._decide_there(call, lines)
             except (Gone, Lost) as error:
                 self._lose(error)
+        if self._joined:
+            return await self._decide_in_both(call, lines)
         return await self._local.decide(call, lines)
+
+    async def _decide_in_both(self, call: str, lines: Sequence[Line]) -> Verdict:
+        """Within this replica's part, and where the others look who trust Redis by now."""
+        held = [line for line in lines if line.kind > TOKENS]
+        if not held:
+            return await self._local.decide(call, lines)
+        try:
+            there = await self._decide_there(call, held)
+        except (Gone, Lost):
+            self._joined = False
+            return await self._local.decide(call, lines)
+        if there.refused >= 0:
+            levels = self._local.tables.levels(lines, self._local.pace(), self._share)
+            return there._replace(refused=lines.index(held[there.refused]), levels=levels, share=self._share)
+        verdict = await self._local.decide(call, lines)
+        if verdict.refused >= 0:
+            await self._release(call, held)
+        return verdict
+
+    async def _release(self, call: str, lines: Iterable[Line]) -> None:
+        """The call holds nothing there, and came to nothing."""
+        try:
+            await self._remote.settle(call, [(line, 0) for line in lines if line.kind > TOKENS])
+        except (Gone, Lost):
+            self._joined = False
 
     async def _decide_there(self, call: str, lines: Sequence[Line]) -> Verdict:
         for _ in range(_TRIES):
@@ -148,11 +176,17 @@ class RedisAdmission:
                 return
             except (Gone, Lost) as error:
                 self._lose(error)
+        elif self._joined:
+            try:
+                await self._remote.settle(reservation.call, [one for one in charges if one[0].kind > TOKENS])
+            except (Gone, Lost):
+                self._joined = False
         await self._local.give_back(reservation, charges)
 
     # ------------------------------------------------------------ losing and finding Redis
 
     def _lose(self, error: Exception) -> None:
+        self._joined = False
         if not self._up:
             return
         self._up = False
@@ -169,6 +203,7 @@ class RedisAdmission:
         """Use Redis again, if it can be. Raises Gone, Lost and StoreUnavailable."""
         age, known = await self._remote.join()
         self._emptied = self._emptied or not known
+        self._joined = True  # from here on nothing is held that the others could not see
         await self._renew()
         if self._share > 1 and age < self._lease // 3 + int((self._probe + _STEP) * 1_000):
             # The others have not all put back yet what their calls hold.
@@ -223,7 +258,11 @@ class RedisAdmission:
         await self._local.alarms.look(told)
 
     async def _renew(self) -> None:
-        await self._remote.renew([(one.call, one.lines) for one in self._local.alive if not one.ended])
+        alive = [one for one in self._local.alive if not one.ended]
+        await self._remote.renew([(one.call, one.lines) for one in alive])
+        for one in alive:
+            if one.ended:  # it was settled meanwhile, and may have been renewed after that
+                await self._release(one.call, one.lines)
 
     # ------------------------------------------------------------ upkeep
 

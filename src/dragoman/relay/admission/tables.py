@@ -84,6 +84,15 @@ class Tables:
                 self.counters[key].hold(call, line.amount, until)
         return levels
 
+    def levels(self, lines: Iterable[Line], now: int, share: int = 1) -> tuple[int, ...]:
+        """How full the limits are, in the order of their lines."""
+        found = []
+        for line in lines:
+            if line.kind <= TOKENS:
+                bucket = self.buckets.get(line.key)
+                found.append(0 if bucket is None else bucket.level_at(now, shared(line.limit, share)))
+        return tuple(found)
+
     def settle(self, call: str, charges: Iterable[Charge], now: int, share: int = 1) -> None:
         """The call is over: what it held is free, what it came to is spent."""
         for line, amount in charges:
