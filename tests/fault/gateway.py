@@ -1,57 +1,55 @@
-"""A real ``dragoman serve`` on a free port, with two accounts at one provider, and clients that call it.
+"""Real ``dragoman serve`` replicas on free ports, with accounts of four dialects at one provider.
 
 Processes are ended by their own id and never outlive the block that started them.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+import json
 import os
-import random
+import re
+import secrets
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-from sqlalchemy import Connection, func, select
+from tests.fault.watched import HOLDS
 
-from dragoman.store.database import Database, open_database
-from dragoman.store.ledger.check import UNSENT, Violation, violations
-from dragoman.store.ledger.ledger import wall_clock
-from dragoman.store.schema import entries, intents, quarantine
-from tests.fault.truth import Truth
+ADMIN_KEY = f"admin-{secrets.token_urlsafe(24)}"
+SECRET = secrets.token_urlsafe(48)
 
-_CONFIG = """
-version: 1
-server: {{host: 127.0.0.1, port: {port}}}
-{database}
-providers:
-  a: {{kind: openai_compatible, api: chat, base_url: "http://127.0.0.1:{upstream}/a/v1", allow_private: true}}
-  b: {{kind: openai_compatible, api: chat, base_url: "http://127.0.0.1:{upstream}/b/v1", allow_private: true}}
-routes:
-  model: {{targets: [{{provider: a, model: up-model}}, {{provider: b, model: up-model}}]}}
-prices:
-  up-model: {{in: 3, cache_read: 0.3, out: 15, unit: usd_per_million}}
-"""
-_PATHS = {"chat": "/v1/chat/completions", "anthropic": "/v1/messages"}
+DIALECTS = ("chat", "responses", "anthropic", "gemini")
+ROUTES = tuple(f"to-{dialect}" for dialect in DIALECTS)
+"""Each asks an account of its dialect first, then one of the next dialect."""
+
+_BUDGETS = ["1000000 USD/month", "900g tokens/day"]
+TEAM = {"rpm": 10_000_000, "tpm": 1_000_000_000, "parallel": 100_000, "budget": _BUDGETS}
+"""Rules of the group that all callers are in: everything is counted, nothing is refused."""
+
+PRICE = {"in": 3, "cache_read": 0.3, "cache_write": 3.75, "out": 15, "unit": "usd_per_million"}
+NANO_IN, NANO_CACHED, NANO_WRITTEN, NANO_OUT = 3_000, 300, 3_750, 15_000
+
+
+_LOUD = re.compile(r'"level": ?"(warning|error)"')
+_EVENT = re.compile(r'"event": ?"([^"]*)"')
 
 
 @dataclass
 class Gateway:
-    """One process at a time, in one folder."""
+    """One replica: one process at a time, in one folder. ``database`` is a URL, empty for a SQLite file."""
 
     folder: Path
     upstream: int
-    database_url: str = ""
+    database: str = ""
+    redis: str = ""
+    rules: dict[str, Any] = field(default_factory=lambda: dict(TEAM))
     port: int = 0
     child: subprocess.Popen[bytes] | None = None
 
@@ -61,220 +59,143 @@ class Gateway:
 
     @property
     def store(self) -> str:
-        return self.database_url or f"sqlite:///{self.folder / 'dragoman.db'}"
+        return self.database or f"sqlite:///{self.folder / 'dragoman.db'}"
 
-    def start(self, seconds: float = 30.0) -> float:
+    @property
+    def up(self) -> bool:
+        return self.child is not None and self.child.poll() is None
+
+    def start(self, seconds: float = 60.0) -> float:
         """Start it and wait until it listens; returns after how many seconds."""
-        self.port = self.port or _free_port()
-        config = self.folder / "config.yaml"
-        line = f'database: "{self.store}"'
-        config.write_text(_CONFIG.format(port=self.port, upstream=self.upstream, database=line))
         began = time.monotonic()
+        self.launch()
+        self.wait_listening(seconds)
+        return time.monotonic() - began
+
+    def launch(self) -> None:
+        """Start it."""
+        self.port = self.port or free_port()
+        config = self.folder / "config.yaml"
+        config.write_text(json.dumps(self._config()))  # JSON is YAML
+        env = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.folder), "PYTHONPATH": _sources()}
+        command = [sys.executable, "-m", "tests.fault.watched", "serve", "--config", str(config)]
         with (self.folder / "serve.log").open("ab") as log:
-            command = [sys.executable, "-m", "dragoman", "serve", "--config", str(config)]
-            env = {"PATH": os.environ.get("PATH", ""), "HOME": str(self.folder), "PYTHONPATH": _source()}
             self.child = subprocess.Popen(
                 command, cwd=self.folder, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
-        while time.monotonic() - began < seconds and self.child.poll() is None:
+
+    def wait_listening(self, seconds: float = 60.0) -> None:
+        """Wait until it takes connections. Raises RuntimeError with its last words."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and self.up:
             with socket.socket() as probe:
                 probe.settimeout(0.2)
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return time.monotonic() - began
+                    return
             time.sleep(0.02)
         self.kill()
         raise RuntimeError(f"the gateway does not start:\n{self.last_words()}")
+
+    def _config(self) -> dict[str, Any]:
+        said: dict[str, Any] = {
+            "version": 1,
+            "server": {"host": "127.0.0.1", "port": self.port},
+            "database": self.store,
+            "secrets": {"key": SECRET},
+            "admin": {"key": ADMIN_KEY},
+            "providers": {f"{one}-{place}": self._account(one, place) for one in DIALECTS for place in "ab"},
+            "routes": {f"to-{one}": {"targets": _targets(one)} for one in DIALECTS},
+            "prices": {"up-model": PRICE},
+            "groups": {"team": self.rules},
+        }
+        return said | ({"redis": self.redis} if self.redis else {})
+
+    def _account(self, dialect: str, place: str) -> dict[str, Any]:
+        url = f"http://127.0.0.1:{self.upstream}/{dialect}-{place}"
+        said = {"allow_private": True, "api_key": f"upstream-key-{place}-{dialect}"}
+        if dialect in ("chat", "responses"):
+            return said | {"kind": "openai_compatible", "api": dialect, "base_url": f"{url}/v1"}
+        return said | {"kind": dialect, "base_url": url}
+
+    # ------------------------------------------------------------ its end
 
     def kill(self) -> None:
         """End it without a word."""
         self._end(signal.SIGKILL)
 
-    def stop(self) -> None:
-        """Ask it to stop, and wait."""
-        self._end(signal.SIGTERM)
+    def stop(self, seconds: float = 30.0) -> int | None:
+        """Ask it to stop, and wait: its exit code, None when it was not there or had to be killed."""
+        return self._end(signal.SIGTERM, seconds)
 
-    def _end(self, how: signal.Signals) -> None:
+    def send(self, which: signal.Signals) -> None:
+        """Send it a signal."""
+        if self.child is not None:
+            self.child.send_signal(which)
+
+    def _end(self, how: signal.Signals, seconds: float = 30.0) -> int | None:
         child, self.child = self.child, None
         if child is None:
-            return
+            return None
         with contextlib.suppress(ProcessLookupError):
             child.send_signal(how)
         try:
-            child.wait(30)
+            return child.wait(seconds)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait(10)
+            return None
+
+    # ------------------------------------------------------------ what it says
+
+    def holds(self, seconds: float = 10.0) -> dict[str, Any]:
+        """What it holds now: see ``watched``. Raises RuntimeError when it does not say."""
+        path = self.folder / HOLDS
+        path.unlink(missing_ok=True)
+        self.send(signal.SIGUSR1)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if path.exists():
+                seen: dict[str, Any] = json.loads(path.read_text())
+                return seen
+            time.sleep(0.02)
+        raise RuntimeError(f"the gateway does not say what it holds:\n{self.last_words()}")
 
     def last_words(self) -> str:
         """The end of its log."""
         return (self.folder / "serve.log").read_text("utf-8", "replace")[-3000:]
 
+    def defects(self) -> list[str]:
+        """Lines of its log that tell of a defect of ours."""
+        return [line[:300] for line in self._lines() if "Traceback" in line or _event(line) == "defect"]
 
-def _source() -> str:
+    def events(self) -> Counter[str]:
+        """Warnings and errors of its log, by their names."""
+        return Counter(_event(line) for line in self._lines() if _LOUD.search(line))
+
+    def _lines(self) -> list[str]:
+        return (self.folder / "serve.log").read_text("utf-8", "replace").splitlines()
+
+
+def _event(line: str) -> str:
+    found = _EVENT.search(line)
+    return found[1] if found is not None else ""
+
+
+def _targets(dialect: str) -> list[dict[str, str]]:
+    following = DIALECTS[(DIALECTS.index(dialect) + 1) % len(DIALECTS)]
+    return [{"provider": f"{dialect}-a", "model": "up-model"}, {"provider": f"{following}-b", "model": "up-model"}]
+
+
+def _sources() -> str:
     import dragoman
 
-    return str(Path(dragoman.__file__).resolve().parents[1])
+    package = Path(dragoman.__file__).resolve().parents[1]
+    return os.pathsep.join([str(package), str(Path(__file__).resolve().parents[2])])
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-@contextlib.contextmanager
-def gateway(upstream: int, database_url: str = "") -> Iterator[Gateway]:
-    """One in a folder of its own, which is removed; the process is stopped whatever happens."""
-    with tempfile.TemporaryDirectory(prefix="dragoman-fault-") as folder:
-        one = Gateway(Path(folder), upstream, database_url)
-        try:
-            yield one
-        finally:
-            one.kill()
-
-
-# ---------------------------------------------------------------- clients
-
-MODES = ("whole", "whole", "whole", "whole", "silent", "slow", "cut", "fail", "refuse", "leave")
-
-
-@dataclass
-class Load:
-    """Calls that clients make. ``answers`` counts what became of them; ``outcome`` keeps it by tag."""
-
-    client: aiohttp.ClientSession
-    url: Callable[[], str]
-    seed: int = 1
-    answers: Counter[str] = field(default_factory=Counter)
-    outcome: dict[str, str] = field(default_factory=dict)
-
-    async def call(self, number: int) -> None:
-        """One call of a random kind. What kind it is depends on its number and the seed alone."""
-        dice = random.Random(self.seed * 1_000_003 + number)
-        mode, wire, stream = dice.choice(MODES), dice.choice(tuple(_PATHS)), dice.random() < 0.7
-        tag = f"call-{self.seed}-{number}"
-        leaves = mode == "leave"
-        order = (
-            f"tag={tag} in={dice.randrange(10, 5000)} out={dice.randrange(1, 900)} mode={'slow' if leaves else mode}"
-        )
-        body: dict[str, Any] = {"model": "model", "messages": [{"role": "user", "content": order}], "stream": stream}
-        body["max_tokens"] = 1000
-        try:
-            headers = {"x-request-id": tag}
-            async with self.client.post(self.url() + _PATHS[wire], json=body, headers=headers) as answer:
-                if leaves:
-                    await answer.content.readany()
-                    answer.close()
-                    self._became(tag, "left")
-                    return
-                data = await answer.read()
-                self._became(tag, self._judge(answer.status, data, stream))
-        except (aiohttp.ClientError, TimeoutError, ConnectionError):
-            self._became(tag, "broken")
-
-    def _judge(self, status: int, data: bytes, stream: bool) -> str:
-        if status != 200:
-            return f"status {status}"
-        if not stream:
-            return "answered"
-        whole = b"[DONE]" in data or b"message_stop" in data
-        return "answered" if whole and b'"error"' not in data else "failed in the stream"
-
-    def _became(self, tag: str, what: str) -> None:
-        self.answers[what] += 1
-        self.outcome[tag] = what
-
-
-# ---------------------------------------------------------------- verdicts
-
-
-@dataclass
-class Verdict:
-    """What the database says when all is quiet, and what is wrong with it."""
-
-    rows: int
-    open: int
-    quarantined: int
-    kinds: dict[str, int]
-    wrong: list[str]
-
-
-async def judged(url: str, truth: Truth, *, lease_seconds: int = 10) -> Verdict:
-    """Compare the ledger with what the provider saw: counts for every call, tokens for every answer it reported."""
-    database = open_database(url) if url.startswith("postgres") else open_database(url, beside=True)
-    try:
-        return await database.read(lambda connection: _verdict(connection, truth, lease_seconds))
-    finally:
-        await database.close()
-
-
-def _verdict(connection: Connection, truth: Truth, lease_seconds: int) -> Verdict:
-    found: list[Violation] = violations(
-        connection, now=wall_clock(), lease=lease_seconds * 1_000_000, upstream=truth.requests
-    )
-    table = entries.c
-    rows = [dict(row) for row in connection.execute(select(entries)).mappings()]
-    kinds = Counter(row["kind"] for row in rows)
-    wrong = [f"{one.rule}: {one.what}" for one in found]
-    wrong += list(_tokens(rows, truth))
-    count = connection.execute(
-        select(func.count()).where(table.attempt > 0, table.kind != "reversal", table.failure != UNSENT)
-    ).scalar_one()
-    left = connection.execute(select(func.count()).select_from(intents)).scalar_one()
-    quarantined = connection.execute(select(func.count()).select_from(quarantine)).scalar_one()
-    return Verdict(count, left, quarantined, dict(kinds), wrong)
-
-
-def _tokens(rows: list[dict[str, Any]], truth: Truth) -> Iterator[str]:
-    """Each final entry whose usage the provider reported has exactly its figures, in the order of the requests."""
-    for row in rows:
-        if row["kind"] != "final" or not row["attempt"] or row["failure"] == UNSENT:
-            continue
-        asked = truth.log.get(row["request_id"], [])
-        if len(asked) < row["attempt"]:
-            yield f"{row['request_id']}: attempt {row['attempt']} is booked, {len(asked)} were sent"
-            continue
-        said = asked[row["attempt"] - 1]
-        if said.account != row["provider"]:
-            yield f"{row['request_id']}: booked on {row['provider']}, sent to {said.account}"
-        cached = said.input // 3
-        booked = (row["input"], row["cache_read"], row["output"])
-        if row["outcome"] == "answered" and said.reported and booked != (said.input - cached, cached, said.output):
-            yield f"{row['request_id']}: {booked} is booked, {said.input}/{cached}/{said.output} was reported"
-        if row["outcome"] == "answered" and said.reported and row["usage_source"] != "provider":
-            yield f"{row['request_id']}: a report is marked as {row['usage_source']}"
-        if row["outcome"] == "answered" and not said.reported and row["usage_source"] != "estimated":
-            yield f"{row['request_id']}: an estimate is marked as {row['usage_source']}"
-
-
-async def wait_quiet(url: str, seconds: float) -> None:
-    """Wait until no call is open in the tables."""
-    end = time.monotonic() + seconds
-    database: Database = open_database(url) if url.startswith("postgres") else open_database(url, beside=True)
-    try:
-        while time.monotonic() < end:
-            count = await database.read(
-                lambda connection: connection.execute(select(func.count()).select_from(intents)).scalar_one()
-            )
-            if not count:
-                return
-            await asyncio.sleep(0.5)
-    finally:
-        await database.close()
-
-
-def told(verdict: Verdict, truth: Truth, load: Load) -> list[str]:
-    """The report of a run, line by line."""
-    sent = sum(truth.requests.values())
-    lines = [
-        f"client calls {sum(load.answers.values())}: {dict(load.answers)}",
-        f"upstream requests {sent}, attempts in the ledger {verdict.rows} ({verdict.kinds})",
-        f"open attempts {verdict.open}, in quarantine {verdict.quarantined}",
-    ]
-    lines += [f"WRONG {one}" for one in verdict.wrong[:20]]
-    if len(verdict.wrong) > 20:
-        lines.append(f"... and {len(verdict.wrong) - 20} more")
-    good = not verdict.wrong and not verdict.open and not verdict.quarantined
-    lines.append("exact: upstream = ledger, aggregates = rows, no hold is left" if good else "NOT EXACT")
-    return lines

@@ -1,15 +1,21 @@
 """A provider that keeps its own book: what it was asked, and what it said it cost.
 
-A prompt tells it what to do: ``tag=ID in=N out=N mode=WORD``. Modes:
+It speaks four dialects; the first part of a path is the account, the beginning of its name the dialect. A
+prompt tells it what to do: ``tag=ID in=N out=N mode=WORD``. Modes:
 
-==========  =====================================================================
-``whole``   answers as it was asked, with usage
-``silent``  streams without usage
-``slow``    streams a piece every 20 ms
-``cut``     closes the stream in the middle
-``fail``    answers 500, at the account ``a`` only
-``refuse``  answers 400
-==========  =====================================================================
+===========  =====================================================================
+``whole``    answers as it was asked, with usage
+``silent``   streams without usage
+``slow``     a piece every 20 ms
+``long``     a piece every 100 ms, for ``LONG`` seconds
+``late``     is silent for 300 ms before its first byte
+``cut``      breaks off in the middle
+``fail``     answers 500 to the first request of a call
+``busy``     answers 429 to the first request of a call
+``mute``     closes the connection of the first request of a call without a word
+``broken``   answers 500 to every request
+``refuse``   answers 400
+===========  =====================================================================
 """
 
 from __future__ import annotations
@@ -18,24 +24,37 @@ import asyncio
 import json
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+
+from tests.fault.wires import PROVIDERS, Cost, cost_of
+
+LONG = 6.0
+"""Seconds of a long answer."""
 
 _ORDER = re.compile(r"tag=(\S+) in=(\d+) out=(\d+) mode=(\w+)")
+_LENGTH = re.compile(r"content-length: (\d+)", re.IGNORECASE)
 _PIECES = 8
+_ONCE = {"fail": 500, "busy": 429}
+_ALWAYS = {"broken": 500, "refuse": 400}
+_PAUSES = {"slow": 0.02, "long": 0.1}
 
 
 @dataclass
 class Asked:
-    """One request it was sent. ``ended``: its whole answer was handed to the socket."""
+    """One request it was sent. ``reported``: its usage was handed to the socket; ``ended``: all of its answer."""
 
     tag: str
     account: str
     mode: str
-    input: int
-    output: int
+    stream: bool
+    cost: Cost
     reported: bool = False
     ended: bool = False
+
+    @property
+    def dialect(self) -> str:
+        return self.account.partition("-")[0]
 
 
 class Truth:
@@ -63,83 +82,88 @@ class Truth:
         try:
             while await self._one(reader, writer):
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-        length = re.search(r"content-length: (\d+)", head, re.IGNORECASE)
-        body = json.loads(await reader.readexactly(int(length[1]) if length else 0))
-        found = _ORDER.search(json.dumps(body["messages"][-1]))
+        length = _LENGTH.search(head)
+        body = (await reader.readexactly(int(length[1]) if length else 0)).decode()
+        found = _ORDER.search(body)
         assert found is not None, body
-        account = head.split(" ", 2)[1].split("/")[1]
-        asked = Asked(found[1], account, found[4], int(found[2]), int(found[3]))
+        path = head.split(" ", 2)[1]
+        account = path.split("/")[1]
+        stream = "streamGenerateContent" in path or json.loads(body).get("stream") is True
+        cost = cost_of(account.partition("-")[0], int(found[2]), int(found[3]))
+        asked = Asked(found[1], account, found[4], stream, cost)
         self.log[asked.tag].append(asked)
-        if asked.mode == "refuse" or (asked.mode == "fail" and account == "a"):
-            await self._refuse(writer, 400 if asked.mode == "refuse" else 500)
-        elif body.get("stream"):
-            return await self._stream(writer, asked)
-        else:
-            await self._whole(writer, asked)
-        return True
+        return await self._answer(writer, asked)
 
-    async def _refuse(self, writer: asyncio.StreamWriter, status: int) -> None:
-        data = json.dumps({"error": {"message": "on purpose", "type": "test", "code": "test"}}).encode()
-        writer.write(_head(status, f"content-length: {len(data)}\r\ncontent-type: application/json") + data)
-        await writer.drain()
+    async def _answer(self, writer: asyncio.StreamWriter, asked: Asked) -> bool:
+        first = len(self.log[asked.tag]) == 1
+        status = _ALWAYS.get(asked.mode) or (_ONCE.get(asked.mode) if first else None)
+        if status is not None:
+            await _refuse(writer, status)
+            return True
+        if asked.mode == "mute" and first:
+            writer.transport.abort()
+            return False
+        if asked.mode == "late":
+            await asyncio.sleep(0.3)
+        return await (_stream if asked.stream else _whole)(writer, asked)
 
-    async def _whole(self, writer: asyncio.StreamWriter, asked: Asked) -> None:
-        if asked.mode == "slow":
-            await asyncio.sleep(0.16)
-        choice = {"index": 0, "message": {"role": "assistant", "content": "word " * 20}, "finish_reason": "stop"}
-        body = {**_envelope("chat.completion"), "choices": [choice], "usage": _usage(asked)}
-        data = json.dumps(body).encode()
-        asked.reported = True
-        writer.write(_head(200, f"content-length: {len(data)}\r\ncontent-type: application/json") + data)
-        await writer.drain()
-        asked.ended = True
 
-    async def _stream(self, writer: asyncio.StreamWriter, asked: Asked) -> bool:
-        writer.write(_head(200, "transfer-encoding: chunked\r\ncontent-type: text/event-stream"))
-        for number in range(_PIECES):
-            if asked.mode == "slow":
-                await asyncio.sleep(0.02)
-            delta: dict[str, Any] = {"content": "some words of an answer "}
-            _send(writer, {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
-            await writer.drain()
-            if asked.mode == "cut" and number == _PIECES // 2:
-                writer.transport.abort()
-                return False
-        _send(writer, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-        if asked.mode != "silent":
-            _send(writer, {"choices": [], "usage": _usage(asked)})
-            asked.reported = True
-        writer.write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
+async def _refuse(writer: asyncio.StreamWriter, status: int) -> None:
+    data = json.dumps({"error": {"message": "on purpose", "type": "test", "code": "test"}}).encode()
+    extra = "retry-after: 1\r\n" if status == 429 else ""
+    writer.write(_head(status, f"{extra}content-length: {len(data)}\r\ncontent-type: application/json") + data)
+    await writer.drain()
+
+
+async def _whole(writer: asyncio.StreamWriter, asked: Asked) -> bool:
+    if asked.mode in _PAUSES:
+        await asyncio.sleep(LONG if asked.mode == "long" else 0.16)
+    data = json.dumps(PROVIDERS[asked.dialect].whole(asked.cost)).encode()
+    head = _head(200, f"content-length: {len(data)}\r\ncontent-type: application/json")
+    if asked.mode == "cut":
+        writer.write(head + data[: len(data) // 2])
         await writer.drain()
-        asked.ended = True
-        return True
+        writer.transport.abort()
+        return False
+    asked.reported = True
+    writer.write(head + data)
+    await writer.drain()
+    asked.ended = True
+    return True
+
+
+async def _stream(writer: asyncio.StreamWriter, asked: Asked) -> bool:
+    writer.write(_head(200, "transfer-encoding: chunked\r\ncontent-type: text/event-stream"))
+    pause = _PAUSES.get(asked.mode, 0.0)
+    pieces = int(LONG / pause) if asked.mode == "long" else _PIECES
+    frames = list(_frames(asked, pieces))
+    for number, frame in enumerate(frames):
+        if pause:
+            await asyncio.sleep(pause)
+        writer.write(b"%x\r\n%s\r\n" % (len(frame), frame))
+        await writer.drain()
+        if asked.mode == "cut" and number == len(frames) // 2:
+            writer.transport.abort()
+            return False
+    asked.reported = asked.mode != "silent"
+    writer.write(b"0\r\n\r\n")
+    await writer.drain()
+    asked.ended = True
+    return True
+
+
+def _frames(asked: Asked, pieces: int) -> Iterator[bytes]:
+    cost = None if asked.mode == "silent" else asked.cost
+    for frame in PROVIDERS[asked.dialect].frames(cost, pieces):
+        yield frame.encode()
 
 
 def _head(status: int, headers: str) -> bytes:
     return f"HTTP/1.1 {status} X\r\n{headers}\r\n\r\n".encode()
-
-
-def _envelope(kind: str) -> dict[str, Any]:
-    return {"id": "chatcmpl-1", "object": kind, "created": 7, "model": "up-model"}
-
-
-def _usage(asked: Asked) -> dict[str, Any]:
-    cached = asked.input // 3
-    return {
-        "prompt_tokens": asked.input,
-        "completion_tokens": asked.output,
-        "total_tokens": asked.input + asked.output,
-        "prompt_tokens_details": {"cached_tokens": cached},
-    }
-
-
-def _send(writer: asyncio.StreamWriter, fields: dict[str, Any]) -> None:
-    frame = b"data: " + json.dumps({**_envelope("chat.completion.chunk"), **fields}).encode() + b"\n\n"
-    writer.write(b"%x\r\n%s\r\n" % (len(frame), frame))

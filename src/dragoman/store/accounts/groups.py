@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from dragoman.store import schema
 from dragoman.store.accounts.errors import Missing, Taken
 from dragoman.store.accounts.model import Group, Rules
-from dragoman.store.accounts.rules import check_rules, read_rules, write_rules
+from dragoman.store.accounts.rules import check_rules, kept_rules, readable_rules, write_rules
 from dragoman.store.accounts.words import changed, checked_name
 
 _TABLE = schema.groups
@@ -60,15 +60,15 @@ def listed(
 
 def replace(connection: Connection, group: Group) -> Group:
     """Keep the group's name and rules as they are given. Raises Invalid, Missing, Taken."""
-    name, rules = checked_name(group.name), check_rules(group.rules)
+    name, rules = checked_name(group.name), kept_rules(group.rules)
     other = named(connection, name)
     if other is not None and other.id != group.id:
         raise Taken("name", f"there is a group {name!r}")
-    statement = update(_TABLE).where(_TABLE.c.id == group.id).values(name=name, rules=write_rules(rules))
+    statement = update(_TABLE).where(_TABLE.c.id == group.id).values(name=name, **rules)
     if connection.execute(statement).rowcount != 1:
         raise Missing("group", f"there is no group {group.id}")
     changed(connection)
-    return Group(group.id, name, rules, group.created_at)
+    return Group(group.id, name, group.rules, group.created_at)
 
 
 def remove(connection: Connection, group_id: int) -> None:
@@ -88,4 +88,4 @@ def ensure(connection: Connection, names: Iterable[str], *, now: int) -> None:
 
 
 def _group(row: Row[Any]) -> Group:
-    return Group(row.id, row.name, read_rules(row.rules), row.created_at)
+    return Group(row.id, row.name, readable_rules(row.rules), row.created_at)
