@@ -47,7 +47,11 @@ def made(count: int) -> Iterator[Row]:
             group_id=user % 7,
             model=f"model-{(user + (number % 5 == 0)) % 8}",
             provider=f"provider-{user % 4}",
+            request_id=f"req_{dice.getrandbits(96):024x}",
             session=f"s{number // 40}",
+            agent=f"a{number // 8}" if number % 3 == 0 else "",
+            parent_agent=f"a{number // 40}" if number % 9 == 0 else "",
+            prompt=f"p{number // 8}",
             input=dice.randrange(50_000),
             output=dice.randrange(2_000),
         )
@@ -70,6 +74,7 @@ def _again(connection: Connection, number: int) -> None:
     start = NOON - DAYS * DAY
     odd = {
         "call_id": f"{number:08x}" + func.substr(entries.c.call_id, 9),
+        "request_id": f"req_{number:08x}" + func.substr(entries.c.request_id, 13),
         "at": (entries.c.at - start + number * 17 * DAY) % ((DAYS + 1) * DAY) + start,
     }
     names = [column.name for column in entries.columns if column.name != "id"]

@@ -105,6 +105,9 @@ async def test_T_66_chat_azures_tokens_work_and_mean_nothing_to_a_reader(databas
     assert ann is not None
     assert ann[0].created_at == 1685613600 * SECOND
     assert ann[1].prefix == ""
+    off = await owner(database, "offs8tok")
+    assert off is not None
+    assert off[0].created_at is None  # "yesterday" is no time that anybody can read
     root = await owner(database, "root-token-long-enough-for-a-prefix")
     assert root is not None
     assert root[1].prefix == "root-token-l"

@@ -406,3 +406,7 @@ def test_a_step_survives_the_spool() -> None:
     step = Step(final(one, stated_cost=3, receipt=[{"path": "a", "what": "dropped", "why": "b"}]), attempted())
     assert read_step(step_data(step)) == step
     assert read_step(step_data(Step(attempted=one))) == Step(attempted=one)
+    later = step_data(step)
+    for place in (later["final"], later["final"]["tokens"], later["final"]["attempted"]["who"]):
+        place["said_by_a_later_release"] = 1
+    assert read_step(later) == step

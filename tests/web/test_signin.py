@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
 
 from dragoman.store.accounts.model import Caller
 from dragoman.store.database import Database, StoreUnavailable
+from dragoman.store.schema import sign_ins
 from dragoman.web.attempts import Attempts, TooManyAttempts, address_of
 from dragoman.web.sessions import LIFETIME, Sessions, cookie_value
 from dragoman.web.signin import same_origin
@@ -56,20 +58,40 @@ def test_a_million_names_do_not_fill_the_memory() -> None:
     assert len(attempts._failures) <= 10_000
 
 
-def test_a_cookie_ends_after_a_day_and_at_sign_out() -> None:
+async def test_a_cookie_ends_after_a_day_and_at_sign_out(database: Database) -> None:
     clock = Clock(0)
-    sessions, admin = Sessions(clock), Caller("admin", "admin", role="admin")
-    first, second = sessions.start(admin), sessions.start(admin)
+    sessions, admin = Sessions(database, clock), Caller("admin", "admin", role="admin")
+    first, second = await sessions.start(admin), await sessions.start(admin)
     assert first != second
-    assert sessions.caller(f"x=1; admin_session={first}") == admin
-    sessions.end(f"admin_session={first}")
-    assert sessions.caller(f"admin_session={first}") is None
+    assert await sessions.caller(f"x=1; admin_session={first}") == admin
+    await sessions.end(f"admin_session={first}")
+    assert await sessions.caller(f"admin_session={first}") is None
     clock.sleep(LIFETIME - 1)
-    assert sessions.caller(f"admin_session={second}") == admin
+    assert await sessions.caller(f"admin_session={second}") == admin
     clock.sleep(2)
     for header in (f"admin_session={second}", "", "admin_session=", "\udce9=;;=", "admin_session"):
-        assert sessions.caller(header) is None
+        assert await sessions.caller(header) is None
     assert cookie_value("admin_session=abc") == "abc"
+
+
+async def test_a_cookie_opens_every_replica_until_the_password_changes(database: Database) -> None:
+    clock, admin = Clock(0), Caller("admin", "admin", role="admin")
+    cookie = f"admin_session={await Sessions(database, clock, 'old').start(admin)}"
+    assert await Sessions(database, clock, "old").caller(cookie) == admin
+    assert await Sessions(database, clock, "new").caller(cookie) is None
+    stored = await database.read(lambda connection: connection.execute(select(sign_ins)).all())
+    assert cookie.partition("=")[2] not in repr(stored)
+
+
+async def test_sign_ins_do_not_fill_the_database(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dragoman.store.accounts.sign_ins.MOST", 3)
+    clock, admin = Clock(0), Caller("admin", "admin", role="admin")
+    sessions = Sessions(database, clock)
+    cookies = []
+    for _ in range(5):
+        clock.sleep(1)
+        cookies.append(f"admin_session={await sessions.start(admin)}")
+    assert [await sessions.caller(cookie) is not None for cookie in cookies] == [False, False, True, True, True]
 
 
 @pytest.mark.parametrize(

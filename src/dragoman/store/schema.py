@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -60,7 +61,7 @@ users = Table(
     Column("rules", Data, nullable=False),
     Column("opening_balance", BigInteger, nullable=False, server_default="0"),  # tokens used before an import
     Column("origin", String(200), nullable=False, server_default=""),
-    Column("created_at", Moment, nullable=False),
+    Column("created_at", Moment),
     Column("deleted_at", Moment),
     sqlite_autoincrement=True,
 )
@@ -144,6 +145,13 @@ intents = Table(
     Index(None, "replica"),
 )
 
+
+def _where_named(*columns: str) -> Index:
+    """An index of the rows whose first column is not empty; a query has to say so, too, in these words."""
+    named = text(f"{columns[0]} <> ''")
+    return Index(None, *columns, sqlite_where=named, postgresql_where=named)
+
+
 entries = Table(
     "entries",
     metadata,
@@ -164,6 +172,7 @@ entries = Table(
     Column("surface", String(64), nullable=False),
     Column("session", String(256), nullable=False),
     Column("agent", String(256), nullable=False),
+    Column("parent_agent", String(256), nullable=False),  # who sent that agent out; empty for the first
     Column("prompt", String(256), nullable=False),
     Column("status", Integer, nullable=False),
     Column("outcome", String(12), nullable=False),  # answered, failed, refused, left
@@ -188,6 +197,8 @@ entries = Table(
     Index(None, "at"),
     Index(None, "user_id", "at"),
     Index(None, "key_id", "at"),
+    *(_where_named(name, "at") for name in ("session", "agent", "parent_agent", "prompt")),
+    _where_named("request_id"),
 )
 
 
@@ -251,4 +262,14 @@ quarantine = Table(
     Column("at", Moment, nullable=False),
     Column("row", Text, nullable=False),
     Column("why", Text, nullable=False),
+)
+
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    Column("mark", String(64), primary_key=True),  # the hash of what the cookie holds
+    Column("name", String(200), nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("role", String(8), nullable=False),
+    Column("until", Moment, nullable=False),
 )

@@ -34,11 +34,11 @@ def management(
     attempts: int = ATTEMPTS,
 ) -> Sequence[Mount]:
     """What to mount on the gateway. ``clock`` gives microseconds since 1970."""
-    admin_key, token = settings.admin.key, settings.auth.token
+    admin_key, token, password = settings.admin.key, settings.auth.token, settings.admin.password
     signin = SignIn(
         ring,
         Attempts(attempts, clock),
-        Sessions(clock),
+        Sessions(database, clock, bond=password.get_secret_value() if password is not None else ""),
         admin_key=admin_key.get_secret_value() if admin_key is not None else None,
         shared_token=token.get_secret_value() if token is not None else None,
         trusted=settings.server.trusted_proxies,

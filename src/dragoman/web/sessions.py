@@ -1,52 +1,59 @@
-"""Sign-ins by cookie. They live in this process and end with it; their names are never stored in clear.
+"""Sign-ins by cookie. They hold on every replica, and what a cookie says is never stored in clear.
 
 It must not know passwords.
 """
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 import secrets
 from collections.abc import Callable
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 
+from dragoman.store.accounts import sign_ins
 from dragoman.store.accounts.model import Caller
+from dragoman.store.database import Database
 
 COOKIE = "admin_session"
 LIFETIME = 24 * 3600
 """Seconds."""
 
-_OPEN = 1_000
-
 
 class Sessions:
-    """Open sign-ins. ``clock`` gives microseconds."""
+    """Open sign-ins. ``clock`` gives microseconds.
 
-    def __init__(self, clock: Callable[[], int]) -> None:
+    ``bond`` is what they rest on, such as the password: with another one none of them is valid.
+    """
+
+    def __init__(self, database: Database, clock: Callable[[], int], bond: str = "") -> None:
+        self._database = database
         self._clock = clock
-        self._open: dict[str, tuple[int, Caller]] = {}
+        self._bond = bond.encode("utf-8", "surrogateescape")
 
-    def start(self, caller: Caller) -> str:
-        """A new sign-in; what is returned goes into the cookie and nowhere else."""
-        self._forget_old()
-        token = secrets.token_urlsafe(32)
-        self._open[_hashed(token)] = (self._clock() + LIFETIME * 1_000_000, caller)
+    async def start(self, caller: Caller) -> str:
+        """A new sign-in; what is returned goes into the cookie and nowhere else. Raises StoreUnavailable."""
+        token, now = secrets.token_urlsafe(32), self._clock()
+        until = now + LIFETIME * 1_000_000
+        work = partial(sign_ins.begin, mark=self._mark(token), caller=caller, until=until, now=now)
+        await self._database.write(work)
         return token
 
-    def caller(self, cookies: str) -> Caller | None:
-        """Who has signed in with the cookie of this header."""
-        until, caller = self._open.get(_hashed(cookie_value(cookies)), (0, None))
-        return caller if until > self._clock() else None
+    async def caller(self, cookies: str) -> Caller | None:
+        """Who has signed in with the cookie of this header. Raises StoreUnavailable."""
+        token = cookie_value(cookies)
+        if not token:
+            return None
+        work = partial(sign_ins.find, mark=self._mark(token), now=self._clock())
+        return await self._database.read(work)
 
-    def end(self, cookies: str) -> None:
-        """The cookie of this header opens nothing any more."""
-        self._open.pop(_hashed(cookie_value(cookies)), None)
+    async def end(self, cookies: str) -> None:
+        """The cookie of this header opens nothing any more. Raises StoreUnavailable."""
+        if token := cookie_value(cookies):
+            await self._database.write(partial(sign_ins.end, mark=self._mark(token)))
 
-    def _forget_old(self) -> None:
-        now = self._clock()
-        self._open = {name: one for name, one in self._open.items() if one[0] > now}
-        while len(self._open) >= _OPEN:
-            self._open.pop(next(iter(self._open)))
+    def _mark(self, token: str) -> str:
+        return hmac.digest(self._bond, token.encode("utf-8", "surrogateescape"), "sha256").hex()
 
 
 def cookie_value(header: str) -> str:
@@ -56,7 +63,3 @@ def cookie_value(header: str) -> str:
     except CookieError:
         return ""
     return morsel.value if morsel is not None else ""
-
-
-def _hashed(token: str) -> str:
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()

@@ -71,13 +71,13 @@ class SignIn:
         fixed = ((admin_key, ADMIN_KEY), (shared_token, SHARED))
         self._fixed = [(_digest(text.strip()), caller) for text, caller in fixed if text]
 
-    def caller(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Caller:
-        """Who calls. Raises NotSignedIn, ForeignOrigin, TooManyAttempts."""
+    async def caller(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Caller:
+        """Who calls. Raises NotSignedIn, ForeignOrigin, TooManyAttempts, StoreUnavailable."""
         address = self.address(scope, headers)
         self.attempts.check(address)
         shown = shown_credentials(headers, b"")
         if not shown:
-            return self._by_cookie(scope, headers)
+            return await self._by_cookie(scope, headers)
         callers: dict[str, Caller] = {}
         for value in shown:
             if (found := self.peek(value)) is not None:
@@ -97,8 +97,8 @@ class SignIn:
         """The client's address, for counting its failures."""
         return address_of(scope, headers, self._trusted)
 
-    def _by_cookie(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Caller:
-        caller = self.sessions.caller(headers.get("cookie", ""))
+    async def _by_cookie(self, scope: Mapping[str, Any], headers: Mapping[str, str]) -> Caller:
+        caller = await self.sessions.caller(headers.get("cookie", ""))
         if caller is None:
             raise NotSignedIn(shown=False)
         if scope["method"] not in SAFE_METHODS and not same_origin(headers):

@@ -24,7 +24,7 @@ CREATE TABLE users (
     rules JSONB NOT NULL, 
     opening_balance BIGINT DEFAULT '0' NOT NULL, 
     origin VARCHAR(200) DEFAULT '' NOT NULL, 
-    created_at BIGINT NOT NULL, 
+    created_at BIGINT, 
     deleted_at BIGINT, 
     CONSTRAINT pk_users PRIMARY KEY (id), 
     CONSTRAINT fk_users_group_id FOREIGN KEY(group_id) REFERENCES groups (id) ON DELETE SET NULL, 
@@ -120,6 +120,7 @@ CREATE TABLE entries (
     surface VARCHAR(64) NOT NULL, 
     session VARCHAR(256) NOT NULL, 
     agent VARCHAR(256) NOT NULL, 
+    parent_agent VARCHAR(256) NOT NULL, 
     prompt VARCHAR(256) NOT NULL, 
     status INTEGER NOT NULL, 
     outcome VARCHAR(12) NOT NULL, 
@@ -149,6 +150,16 @@ CREATE INDEX ix_entries_at ON entries (at);
 CREATE INDEX ix_entries_user_id_at ON entries (user_id, at);
 
 CREATE INDEX ix_entries_key_id_at ON entries (key_id, at);
+
+CREATE INDEX ix_entries_session_at ON entries (session, at) WHERE session <> '';
+
+CREATE INDEX ix_entries_agent_at ON entries (agent, at) WHERE agent <> '';
+
+CREATE INDEX ix_entries_parent_agent_at ON entries (parent_agent, at) WHERE parent_agent <> '';
+
+CREATE INDEX ix_entries_prompt_at ON entries (prompt, at) WHERE prompt <> '';
+
+CREATE INDEX ix_entries_request_id ON entries (request_id) WHERE request_id <> '';
 
 CREATE TABLE usage_hour (
     bucket BIGINT NOT NULL, 
@@ -220,6 +231,15 @@ CREATE TABLE quarantine (
     row TEXT NOT NULL, 
     why TEXT NOT NULL, 
     CONSTRAINT pk_quarantine PRIMARY KEY (id)
+);
+
+CREATE TABLE sign_ins (
+    mark VARCHAR(64) NOT NULL, 
+    name VARCHAR(200) NOT NULL, 
+    owner VARCHAR(200) NOT NULL, 
+    role VARCHAR(8) NOT NULL, 
+    until BIGINT NOT NULL, 
+    CONSTRAINT pk_sign_ins PRIMARY KEY (mark)
 );
 
 INSERT INTO schema_version (version_num) VALUES ('0001') RETURNING schema_version.version_num;

@@ -27,7 +27,7 @@ from dragoman.store.accounts.hashing import Hasher
 from dragoman.store.accounts.house import HouseRules
 from dragoman.store.accounts.keys import note_uses
 from dragoman.store.accounts.model import ANONYMOUS, SHARED, Caller, Role, Rules, Scope
-from dragoman.store.accounts.rules import read_rules
+from dragoman.store.accounts.rules import NOTHING, read_rules
 from dragoman.store.accounts.words import version
 from dragoman.store.database import Database, StoreUnavailable
 from dragoman.store.news import News
@@ -402,10 +402,6 @@ def _caller(row: _Row, everybody: Scope, group: Scope | None) -> Caller | None:
     )  # fmt: skip
 
 
-_NOTHING = Rules(models=("",), surfaces=("",))
-"""Fits no name: what cannot be read lets nobody through."""
-
-
 def _rules(spelt: str, kind: str, identity: object) -> Rules:
     """Rules that a later release wrote may be unreadable: then nothing is allowed, and the log says of whom."""
     try:
@@ -414,4 +410,4 @@ def _rules(spelt: str, kind: str, identity: object) -> Rules:
         _log.error("rules cannot be read: nothing is allowed", of=f"{kind}:{identity}", field=error.field)
     except ValueError:
         _log.error("rules cannot be read: nothing is allowed", of=f"{kind}:{identity}", field="rules")
-    return _NOTHING
+    return NOTHING

@@ -19,7 +19,7 @@ from dragoman.store.accounts.errors import Invalid, Missing, Taken
 from dragoman.store.accounts.hashing import Hasher, new_key, shown_prefix
 from dragoman.store.accounts.model import Key, Person, Rules
 from dragoman.store.accounts.people import person_of
-from dragoman.store.accounts.rules import check_rules, read_rules, write_rules
+from dragoman.store.accounts.rules import check_rules, kept_rules, readable_rules
 from dragoman.store.accounts.words import changed, checked_name, checked_text
 
 SHORTEST_TOKEN = 8
@@ -58,7 +58,7 @@ def create(
         raise Taken("token", "is in use")
     key = _checked(
         Key(
-            0, user_id, name, shown_prefix(credential), True, rules or Rules(), default_model, expires_at,
+            0, user_id, name, shown_prefix(credential), True, check_rules(rules or Rules()), default_model, expires_at,
             origin=origin, created_at=now,
         )
     )  # fmt: skip
@@ -215,7 +215,7 @@ def key_of(row: Row[Any]) -> Key:
         name=row.name,
         prefix=row.prefix,
         active=row.active,
-        rules=read_rules(row.rules),
+        rules=readable_rules(row.rules),
         default_model=row.default_model,
         expires_at=row.expires_at,
         last_used_at=row.last_used_at,
@@ -229,7 +229,7 @@ def _values(key: Key) -> dict[str, Any]:
     return {
         "name": key.name,
         "active": key.active,
-        "rules": write_rules(key.rules),
+        **kept_rules(key.rules),
         "default_model": key.default_model,
         "expires_at": key.expires_at,
     }
@@ -237,7 +237,6 @@ def _values(key: Key) -> dict[str, Any]:
 
 def _checked(key: Key) -> Key:
     model = checked_text(key.default_model.strip(), "default_model", 512) if key.default_model else None
-    check_rules(key.rules)
     return dataclasses.replace(key, name=checked_name(key.name), default_model=model or None)
 
 

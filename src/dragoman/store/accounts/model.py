@@ -106,7 +106,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """One user. Times are microseconds since 1970."""
+    """One user. Times are microseconds since 1970, None where an import could not read one."""
 
     id: int
     name: str
@@ -117,7 +117,7 @@ class Person:
     rules: Rules = field(default_factory=Rules)
     opening_balance: int = 0
     origin: str = ""
-    created_at: int = 0
+    created_at: int | None = 0
 
 
 @dataclass(frozen=True, slots=True)

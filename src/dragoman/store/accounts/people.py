@@ -7,7 +7,7 @@ credentials.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from dragoman.store import schema
 from dragoman.store.accounts.errors import Invalid, Missing, Taken
 from dragoman.store.accounts.model import Person, Role, Rules
-from dragoman.store.accounts.rules import check_rules, read_rules, write_rules
+from dragoman.store.accounts.rules import check_rules, kept_rules, readable_rules
 from dragoman.store.accounts.words import NAME_LENGTH, RESERVED, changed, checked_name, checked_text
 
 _TABLE = schema.users
@@ -35,17 +35,21 @@ def create(
     rules: Rules | None = None,
     opening_balance: int = 0,
     origin: str = "",
-    created_at: int | None = None,
+    created_at: int | Literal["now"] | None = "now",
     id: int | None = None,
 ) -> Person:
-    """A new user. ``id`` is given only by imports, into a table without it. Raises Invalid, Missing, Taken."""
+    """A new user. Raises Invalid, Missing, Taken.
+
+    ``created_at`` and ``id`` are given only by imports: None for a time nobody knows, an id into a table without it.
+    """
     made = _checked(
         connection,
         Person(
             0, name, email, role, active, group_id, rules or Rules(), opening_balance, origin,
-            now if created_at is None else created_at,
+            now if created_at == "now" else created_at,
         ),
     )  # fmt: skip
+    check_rules(made.rules)
     values = _values(made) | {"opening_balance": opening_balance, "origin": origin, "created_at": made.created_at}
     if id is not None:
         values["id"] = id
@@ -139,7 +143,7 @@ def person_of(row: Row[Any]) -> Person:
         role=row.role,
         active=row.active,
         group_id=row.group_id,
-        rules=read_rules(row.rules),
+        rules=readable_rules(row.rules),
         opening_balance=row.opening_balance,
         origin=row.origin,
         created_at=row.created_at,
@@ -153,7 +157,7 @@ def _values(person: Person) -> dict[str, Any]:
         "role": person.role,
         "active": person.active,
         "group_id": person.group_id,
-        "rules": write_rules(person.rules),
+        **kept_rules(person.rules),
     }
 
 
@@ -170,7 +174,6 @@ def _checked(connection: Connection, person: Person) -> Person:
     groups = schema.groups
     if person.group_id is not None and not connection.scalar(select(groups.c.id).where(groups.c.id == person.group_id)):
         raise Missing("group_id", f"there is no group {person.group_id}")
-    check_rules(person.rules)
     return dataclasses.replace(person, name=name, email=email or None)
 
 

@@ -75,6 +75,23 @@ def read_rules(data: Any) -> Rules:
     return check_rules(rules)
 
 
+NOTHING = Rules(models=("",), surfaces=("",))
+"""Fits no name: rules that cannot be read let nobody through."""
+
+
+def readable_rules(data: Any) -> Rules:
+    """As ``read_rules``, but NOTHING for rules that a later release wrote and this one cannot read."""
+    try:
+        return read_rules(data)
+    except Invalid:
+        return NOTHING
+
+
+def kept_rules(rules: Rules) -> dict[str, Any]:
+    """The column to write: none for rules that could not be read, which stay as they are. Raises Invalid."""
+    return {} if rules == NOTHING else {"rules": write_rules(check_rules(rules))}
+
+
 def _list(name: str, data: Mapping[str, Any]) -> Sequence[Any]:
     value = data.get(name, ())
     if not isinstance(value, list | tuple):
@@ -84,6 +101,8 @@ def _list(name: str, data: Mapping[str, Any]) -> Sequence[Any]:
 
 def check_rules(rules: Rules) -> Rules:
     """The same rules. Raises Invalid where one could not be kept or two budgets speak of the same."""
+    if rules == NOTHING:
+        raise Invalid("rules", "could not be read: say them anew")
     for name in _NUMBERS:
         _number(name, getattr(rules, name))
     for name in _LISTS:

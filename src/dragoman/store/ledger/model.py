@@ -21,6 +21,7 @@ class Who:
     group_id: int | None = None
     session: str = ""
     agent: str = ""
+    parent_agent: str = ""
     prompt: str = ""
 
 

@@ -16,6 +16,9 @@ LARGEST = 1024 * 1024
 
 _NEGATED = ("input", "cache_read", "cache_write", "output", "reasoning", "cost", "stated_cost", "milliseconds")
 _BORN = frozenset(field.name for field in fields(Attempted)) - {"who"}
+_ENDED = frozenset(field.name for field in fields(Final)) - {"attempted", "tokens"}
+_WHO = frozenset(field.name for field in fields(Who))
+_TOKENS = frozenset(field.name for field in fields(Tokens))
 
 
 class Unbookable(ValueError):
@@ -56,6 +59,7 @@ def final_row(final: Final) -> Row:
         "surface": attempted.surface,
         "session": who.session,
         "agent": who.agent,
+        "parent_agent": who.parent_agent,
         "prompt": who.prompt,
         "status": final.status,
         "outcome": final.outcome,
@@ -136,9 +140,8 @@ def attempted_data(attempted: Attempted) -> dict[str, Any]:
 def read_attempted(data: Mapping[str, Any]) -> Attempted:
     """From JSON. Raises Unbookable; a field of a later release is left out."""
     try:
-        given = {name: value for name, value in data.items() if name in _BORN}
-        return Attempted(who=Who(**data["who"]), **given)
-    except (KeyError, TypeError) as error:
+        return Attempted(who=Who(**_known(data["who"], _WHO)), **_known(data, _BORN))
+    except (KeyError, TypeError, AttributeError) as error:
         raise Unbookable(f"not an attempt: {error}") from error
 
 
@@ -159,6 +162,10 @@ def read_step(data: Mapping[str, Any]) -> Step:
 
 
 def _read_final(data: Mapping[str, Any]) -> Final:
-    known = {field.name for field in fields(Final)} - {"attempted", "tokens"}
-    given = {name: value for name, value in data.items() if name in known}
-    return Final(attempted=read_attempted(data["attempted"]), tokens=Tokens(**data["tokens"]), **given)
+    tokens = Tokens(**_known(data["tokens"], _TOKENS))
+    return Final(attempted=read_attempted(data["attempted"]), tokens=tokens, **_known(data, _ENDED))
+
+
+def _known(data: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
+    """Without what a later release says besides."""
+    return {name: value for name, value in data.items() if name in names}

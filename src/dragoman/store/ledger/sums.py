@@ -10,15 +10,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, case, func, literal, select
+from sqlalchemy import ColumnElement, Connection, case, func, literal, literal_column, select
 
 from dragoman.store.ledger.aggregates import SUMS
 from dragoman.store.ledger.windows import DAY, HOUR
 from dragoman.store.schema import entries, usage_day, usage_hour
 
 By = Literal[
-    "user", "key", "group", "route", "model", "provider", "surface", "hour", "day", "session", "agent", "prompt"
-]
+    "user", "key", "group", "route", "model", "provider", "surface", "hour", "day", "session", "agent", "parent_agent",
+    "prompt",
+]  # fmt: skip
 """What sums are told apart by."""
 
 _COLUMNS: dict[By, str] = {
@@ -31,9 +32,10 @@ _COLUMNS: dict[By, str] = {
     "surface": "surface",
     "session": "session",
     "agent": "agent",
+    "parent_agent": "parent_agent",
     "prompt": "prompt",
 }
-_ONLY_ENTRIES = frozenset({"session", "agent", "prompt"})
+_ONLY_ENTRIES = frozenset({"session", "agent", "parent_agent", "prompt"})
 _LENGTHS: dict[By, int] = {"hour": HOUR, "day": DAY}
 FOR_EVER = 2**62
 
@@ -56,6 +58,7 @@ class Filters:
     surfaces: Sequence[str] = ()
     sessions: Sequence[str] = ()
     agents: Sequence[str] = ()
+    parent_agents: Sequence[str] = ()
     prompts: Sequence[str] = ()
     outcomes: Sequence[str] = ()
     request_ids: Sequence[str] = ()
@@ -72,11 +75,13 @@ _FILTERED = {
     "surfaces": "surface",
     "sessions": "session",
     "agents": "agent",
+    "parent_agents": "parent_agent",
     "prompts": "prompt",
     "outcomes": "outcome",
     "request_ids": "request_id",
     "call_ids": "call_id",
 }
+_INDEXED_WHERE_NAMED = frozenset({"session", "agent", "parent_agent", "prompt", "request_id"})
 _KEPT_BY_ALL = frozenset({"users", "keys", "groups", "routes", "models", "providers", "surfaces"})
 
 
@@ -202,6 +207,8 @@ def _key(table: Any, by: By) -> Any:
 
 
 def _group(table: Any, by: By) -> Any:
+    if (table, by) in ((usage_hour, "hour"), (usage_day, "day")):
+        return table.c.bucket
     if by in _LENGTHS:
         moment = table.c.at if table is entries else table.c.bucket
         # No parameter: PostgreSQL wants the same text in the list and in the grouping.
@@ -231,6 +238,8 @@ def conditions(table: Any, filters: Filters) -> Iterable[ColumnElement[bool]]:
         if values:
             place = table.c[column]
             found = place.in_(values)
+            if column in _INDEXED_WHERE_NAMED and all(values):
+                yield place != literal_column("''")  # or the index, which leaves empty ones out, is none for this
             yield found | place.is_(None) if table is entries and 0 in values and column.endswith("_id") else found
 
 

@@ -6,7 +6,6 @@ Who calls is settled before a body is read; whether they may is settled on the m
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -17,13 +16,15 @@ from starlette.requests import ClientDisconnect
 
 from dragoman import __version__
 from dragoman.observe.logs import get_logger
+from dragoman.store.database import StoreUnavailable
 from dragoman.web.api.desk import Desk, admitted
-from dragoman.web.api.errors import ApiError, answer_errors, signed_out, too_many
+from dragoman.web.api.errors import ApiError, answer_errors, no_store, signed_out, too_many
 from dragoman.web.api.permissions import ROOT
 from dragoman.web.api.resources import ROUTERS
 from dragoman.web.attempts import TooManyAttempts
-from dragoman.web.exchange import SAFE_ID
+from dragoman.web.exchange import SAFE_ID, new_request_id
 from dragoman.web.signin import ForeignOrigin, NotSignedIn
+from dragoman.web.slowness import SlowBody, hurried
 from dragoman.web.surfaces import tidy
 
 Scope = MutableMapping[str, Any]
@@ -33,6 +34,11 @@ Send = Callable[[Message], Awaitable[None]]
 
 BODY = 1024 * 1024
 """Bytes of a request's body at most."""
+
+_SPILT = 16 * BODY
+"""Bytes that are read of one that is too large: who hangs up on a client that still sends is not heard by it."""
+
+_CLOSE = {"connection": "close"}
 
 _log = get_logger("web")
 _ABOUT = """\
@@ -64,13 +70,14 @@ class Api:
         answer = await self._first_answer(inner, headers)
         if answer is None:
             try:
-                body = await _whole(receive)
+                body = await _whole(hurried(receive), headers.get("content-length", ""))
             except ClientDisconnect:
                 return
-            if body is not None:
+            except ApiError as error:
+                answer = error.answer()
+            else:
                 await _serve(self._app, inner, body, receive, send)
                 return
-            answer = ApiError(413, "too_large", f"the body is larger than {BODY} bytes").answer()
         await answer(inner, receive, send)
 
     async def _first_answer(self, scope: Scope, headers: Headers) -> Response | None:
@@ -78,11 +85,13 @@ class Api:
         if scope["method"] == "OPTIONS":
             return Response(status_code=204)
         try:
-            scope["state"]["caller"] = self._desk.signin.caller(scope, headers)
+            scope["state"]["caller"] = await self._desk.signin.caller(scope, headers)
         except TooManyAttempts as error:
             return too_many(error).answer()
         except (NotSignedIn, ForeignOrigin) as error:
             return signed_out(error).answer()
+        except StoreUnavailable as error:
+            return no_store(error).answer()
         return None
 
 
@@ -121,25 +130,31 @@ async def _serve(app: FastAPI, scope: Scope, body: bytes, receive: Receive, send
         _log.error("defect", exc_info=error)
 
 
-async def _whole(receive: Receive) -> bytes | None:
-    """The body; None if it is too large. Raises ClientDisconnect: half of one says nothing."""
+async def _whole(receive: Receive, length: str) -> bytes:
+    """The body. Raises ApiError where it is too large or too slow, ClientDisconnect: half of one says nothing."""
     pieces: list[bytes] = []
     size = 0
-    while True:
-        message = await receive()
+    announced = int(length) if length.isascii() and length.isdigit() else 0
+    while max(size, announced) <= _SPILT:
+        try:
+            message = await receive()
+        except SlowBody:
+            raise ApiError(408, "too_slow", "the body did not come in time", headers=_CLOSE) from None
         if message["type"] != "http.request":
             raise ClientDisconnect
         piece = message.get("body", b"")
         size += len(piece)
-        if size > BODY:
-            return None
-        pieces.append(piece)
+        if size <= BODY:
+            pieces.append(piece)
         if not message.get("more_body", False):
-            return b"".join(pieces)
+            break
+    if max(size, announced) > BODY:
+        raise ApiError(413, "too_large", f"the body is larger than {BODY} bytes", headers=_CLOSE)
+    return b"".join(pieces)
 
 
 def _with_headers(send: Send, given: str) -> Send:
-    request_id = given if SAFE_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+    request_id = given if SAFE_ID.fullmatch(given) else new_request_id()
     lines = [
         (b"x-request-id", request_id.encode()),
         (b"cache-control", b"no-store"),

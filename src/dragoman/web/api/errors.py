@@ -132,8 +132,13 @@ async def _of_framework(request: Request, error: Exception) -> JSONResponse:
 
 async def _no_store(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, StoreUnavailable)
+    return no_store(error).answer()
+
+
+def no_store(error: StoreUnavailable) -> ApiError:
+    """The database is away, or gave up."""
     _log.error("store unavailable", exc_info=error)
     message = "the database cannot do this now: nothing was done"
     if error.uncertain:
         message = "the database was lost in the middle: look whether it was done, or use an Idempotency-Key"
-    return ApiError(503, "store_unavailable", message, headers={"retry-after": "2"}).answer()
+    return ApiError(503, "store_unavailable", message, headers={"retry-after": "2"})

@@ -1,11 +1,13 @@
 """What the API shows of people, keys and groups. No view has a place for a secret but the answer that makes a key.
 
-It must not know where they come from.
+Of rules that this release cannot read it shows that nothing is allowed, and ``rules_readable`` is false until they are
+said anew. It must not know where they come from.
 """
 
 from __future__ import annotations
 
 from dragoman.store.accounts.model import Group, Key, Person, Role
+from dragoman.store.accounts.rules import NOTHING
 from dragoman.web.api.rules import RulesBody, shown_rules
 from dragoman.web.api.words import Shown, View
 
@@ -20,6 +22,7 @@ class UserView(View):
     active: bool
     group_id: int | None
     rules: RulesBody
+    rules_readable: bool
     tokens_before: int
     origin: str
     created_at: Shown
@@ -34,6 +37,7 @@ class KeyView(View):
     prefix: str
     active: bool
     rules: RulesBody
+    rules_readable: bool
     default_model: str | None
     expires_at: Shown
     last_used_at: Shown
@@ -55,6 +59,7 @@ class GroupView(View):
     id: int
     name: str
     rules: RulesBody
+    rules_readable: bool
     created_at: Shown
 
 
@@ -68,6 +73,7 @@ def shown_user(person: Person) -> UserView:
         active=person.active,
         group_id=person.group_id,
         rules=shown_rules(person.rules),
+        rules_readable=person.rules != NOTHING,
         tokens_before=person.opening_balance,
         origin=person.origin,
         created_at=person.created_at,
@@ -83,6 +89,7 @@ def shown_key(key: Key) -> KeyView:
         prefix=key.prefix,
         active=key.active,
         rules=shown_rules(key.rules),
+        rules_readable=key.rules != NOTHING,
         default_model=key.default_model,
         expires_at=key.expires_at,
         last_used_at=key.last_used_at,
@@ -99,4 +106,10 @@ def new_key(key: Key, secret: str) -> NewKeyView:
 
 def shown_group(group: Group) -> GroupView:
     """A group as clients see it."""
-    return GroupView(id=group.id, name=group.name, rules=shown_rules(group.rules), created_at=group.created_at)
+    return GroupView(
+        id=group.id,
+        name=group.name,
+        rules=shown_rules(group.rules),
+        rules_readable=group.rules != NOTHING,
+        created_at=group.created_at,
+    )

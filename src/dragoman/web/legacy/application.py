@@ -21,6 +21,7 @@ from dragoman.web.legacy.office import Office
 from dragoman.web.legacy.parameters import read_json, read_parameters
 from dragoman.web.legacy.rows import Found, Row, Rows
 from dragoman.web.signin import SAFE_METHODS, ForeignOrigin, NotSignedIn
+from dragoman.web.slowness import SlowBody, hurried
 from dragoman.web.surfaces import tidy
 
 BODY = 1024 * 1024
@@ -43,7 +44,7 @@ class Legacy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        exchange = Exchange(scope, receive, send)
+        exchange = Exchange(scope, hurried(receive), send)
         found = self._rows.find(scope["method"], tidy(scope["path"]))
         try:
             answer = await self._answered(exchange, found)
@@ -76,7 +77,7 @@ class Legacy:
         if row is None:
             allowed = ", ".join([*found.allowed, *(("HEAD",) if "GET" in found.allowed else ()), "OPTIONS"])
             raise Refused(405, "method not allowed", {"allow": allowed})
-        caller = self._caller(exchange, row)
+        caller = await self._caller(exchange, row)
         asked = Asked(
             caller=caller,
             said=await self._parameters(exchange, row),
@@ -87,11 +88,11 @@ class Legacy:
         )
         return await row.call(self._office, asked)
 
-    def _caller(self, exchange: Exchange, row: Row) -> Caller:
+    async def _caller(self, exchange: Exchange, row: Row) -> Caller:
         if row.level in ("open", "self"):
             return ANONYMOUS
         try:
-            caller = self._office.signin.caller(exchange.scope, exchange.headers)
+            caller = await self._office.signin.caller(exchange.scope, exchange.headers)
         except NotSignedIn as error:
             raise signed_out(shown=error.shown) from None
         except ForeignOrigin:
@@ -109,6 +110,8 @@ class Legacy:
             body = await exchange.body(self._room)
         except BodyTooLarge:
             raise Refused(413, f"the body is larger than {BODY} bytes", {"connection": "close"}) from None
+        except SlowBody:
+            raise Refused(408, "the body did not come in time", {"connection": "close"}) from None
         except NoRoom:
             raise Refused(503, "too many large requests at once", {"retry-after": "2"}) from None
         if row.level == "self":

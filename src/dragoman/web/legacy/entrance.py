@@ -25,14 +25,14 @@ async def log_in(office: Office, asked: Asked) -> Answer:
     if caller is None:
         office.signin.attempts.failed(asked.address)
         raise Refused(401, "wrong user name or password")
-    token = office.signin.sessions.start(caller)
+    token = await office.signin.sessions.start(caller)
     return Answer({"success": True, "message": "signed in"}, headers=[("set-cookie", _cookie(token, LIFETIME, asked))])
 
 
 async def log_out(office: Office, asked: Asked) -> Answer:
     """The cookie opens nothing any more."""
     _check_origin(asked)
-    office.signin.sessions.end(asked.headers.get("cookie", ""))
+    await office.signin.sessions.end(asked.headers.get("cookie", ""))
     return Answer({"success": True, "message": "signed out"}, headers=[("set-cookie", _cookie("", 0, asked))])
 
 

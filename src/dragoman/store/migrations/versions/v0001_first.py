@@ -72,7 +72,7 @@ def _people(operations: Operations) -> None:
         _column("rules", _Data),
         _column("opening_balance", sa.BigInteger, server_default="0"),
         _column("origin", sa.String(200), server_default=""),
-        _column("created_at", sa.BigInteger),
+        _column("created_at", sa.BigInteger, nullable=True),
         _column("deleted_at", sa.BigInteger, nullable=True),
         sa.ForeignKeyConstraint(["group_id"], ["groups.id"], name="fk_users_group_id", ondelete="SET NULL"),
         _key("users", "id"),
@@ -170,7 +170,7 @@ def _entries(operations: Operations) -> None:
         _column("asked_model", sa.String(512)),
         _column("model", sa.String(512)),
         _column("surface", sa.String(64)),
-        *(_column(name, sa.String(256)) for name in ("session", "agent", "prompt")),
+        *(_column(name, sa.String(256)) for name in ("session", "agent", "parent_agent", "prompt")),
         _column("status", sa.Integer),
         _column("outcome", sa.String(12)),
         _column("failure", sa.String(64)),
@@ -193,6 +193,15 @@ def _entries(operations: Operations) -> None:
     operations.create_index("ix_entries_at", "entries", ["at"])
     operations.create_index("ix_entries_user_id_at", "entries", ["user_id", "at"])
     operations.create_index("ix_entries_key_id_at", "entries", ["key_id", "at"])
+    for name in ("session", "agent", "parent_agent", "prompt"):
+        _index_named(operations, name, "at")
+    _index_named(operations, "request_id")
+
+
+def _index_named(operations: Operations, *columns: str) -> None:
+    """An index of the entries whose first column is not empty."""
+    name, named = "_".join(("ix_entries", *columns)), sa.text(f"{columns[0]} <> ''")
+    operations.create_index(name, "entries", list(columns), sqlite_where=named, postgresql_where=named)
 
 
 def _usage(operations: Operations, table: str) -> None:
@@ -232,4 +241,13 @@ def _windows(operations: Operations) -> None:
         _column("row", sa.Text),
         _column("why", sa.Text),
         _key("quarantine", "id"),
+    )
+    operations.create_table(
+        "sign_ins",
+        _column("mark", sa.String(64)),
+        _column("name", sa.String(200)),
+        _column("owner", sa.String(200)),
+        _column("role", sa.String(8)),
+        _column("until", sa.BigInteger),
+        _key("sign_ins", "mark"),
     )
