@@ -17,7 +17,7 @@ from dragoman.store.accounts.keyring import KeyRing
 from dragoman.store.database import Database
 from dragoman.web.credentials import gate_of
 from tests.compat.setups import every_dialect, moved
-from tests.relay.rig import FAST, FakeProvider, Rig, served
+from tests.relay.rig import CALM, FakeProvider, Rig, served
 from tests.store.accounts_rig import HASHER
 
 Result = TypeVar("Result")
@@ -52,7 +52,7 @@ async def guarded(database: Database, settings: Settings) -> AsyncIterator[Guard
     ring = KeyRing(database, HASHER, house_rules(settings))
     await ring.start()
     app = build(
-        moved(settings, provider.port), sinks=[records.append], patience=FAST, gate=gate_of(settings.auth, ring)
+        moved(settings, provider.port), sinks=[records.append], patience=CALM, gate=gate_of(settings.auth, ring)
     )
     try:
         async with served(app) as port, aiohttp.ClientSession() as client:

@@ -21,7 +21,7 @@ from dragoman.store.ledger.ledger import Ledger
 from dragoman.store.ledger.prices import PriceBook
 from dragoman.store.migrate import migrate
 from tests.relay.rig import (
-    FAST,
+    CALM,
     Asked,
     FakeProvider,
     Rig,
@@ -101,7 +101,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     settings = settings.model_copy(update={"providers": {**settings.providers, "claude": claude}})
     books = Books(ledger, PriceBook(PRICES))
     doorman = Doorman()
-    app = build(settings, sinks=[records.append], patience=FAST, books=books, admission=doorman)
+    app = build(settings, sinks=[records.append], patience=CALM, books=books, admission=doorman)
     async with served(app) as port, aiohttp.ClientSession() as client:
         yield House(Rig(provider, port, client, records, lambda: stop(app)), database, doorman)
     await provider.stop()

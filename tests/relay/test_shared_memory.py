@@ -20,7 +20,7 @@ from dragoman.relay.keepsakes import Keepsake, Keepsakes, read_keepsake, write_k
 from dragoman.relay.stored_responses import StoredResponses
 from dragoman.store.secrets import Cipher
 from tests.relay.admission_rig import RealRedis
-from tests.relay.rig import FAST, Asked, FakeProvider, Rig, Wire, chat_body, served, settings_for
+from tests.relay.rig import CALM, Asked, FakeProvider, Rig, Wire, chat_body, served, settings_for
 
 pytest.importorskip("redis", reason="no client for Redis is installed")
 
@@ -131,7 +131,7 @@ async def test_R24_a_conversation_goes_on_at_another_gateway(redis: RealRedis) -
     await provider.start()
     settings = settings_for(provider.port)
     async with replica(redis) as near, replica(redis) as far, aiohttp.ClientSession() as client:
-        here, there = (build(settings, sinks=[], patience=FAST, memory=one.memory) for one in (near, far))
+        here, there = (build(settings, sinks=[], patience=CALM, memory=one.memory) for one in (near, far))
         async with served(here) as first_port, served(there) as second_port:
             first, second = (Rig(provider, port, client, [], lambda: None) for port in (first_port, second_port))
             _, _, answer = await first.post("/v1/responses", ASK)

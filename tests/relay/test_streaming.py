@@ -14,6 +14,7 @@ from tests.relay.rig import (
     CHAT_ASK,
     DONE,
     GEMINI_ASK,
+    PINGING,
     RESPONSES_ASK,
     Asked,
     Wire,
@@ -147,7 +148,7 @@ async def test_E11_pings_before_the_first_byte_and_inside(dialect: str) -> None:
             await wire.chunk(piece)
         await wire.end()
 
-    async with running() as rig:
+    async with running(patience=PINGING) as rig:
         rig.provider.script = script
         status, _, data = await rig.post(path, body)
         assert status == 200
@@ -180,7 +181,7 @@ async def test_an_error_after_the_first_ping_comes_in_the_stream() -> None:
         await asyncio.sleep(0.5)
         await wire.json({"error": {"message": "slow down", "type": "rate_limit"}}, 429)
 
-    async with running() as rig:
+    async with running(patience=PINGING) as rig:
         rig.provider.script = script
         status, _, data = await rig.post("/v1/messages", {**ASK, "stream": True})
         assert status == 200

@@ -16,7 +16,7 @@ import pytest
 from dragoman.app import Works
 from dragoman.keeping import Kept, keep
 from dragoman.settings import Settings
-from tests.relay.rig import FAST, Asked, FakeProvider, Wire, served
+from tests.relay.rig import CALM, Asked, FakeProvider, Wire, served
 
 ADMIN = "admin-key-0123456789abcdef"
 SECRET = "7f8e9d0c1b2a394857660f1e2d3c4b5a"
@@ -71,7 +71,7 @@ async def replica(database_url: str, **said: Any) -> AsyncIterator[Replica]:
         }
     )
     kept = await keep(settings)
-    works = Works(kept.in_force.settings, sinks=[], patience=FAST, books=kept.books, admission=kept.admission)
+    works = Works(kept.in_force.settings, sinks=[], patience=CALM, books=kept.books, admission=kept.admission)
     app = works.gateway(kept.gate, kept.mounts)
     kept.in_force.follow(works.adopt)
     try:

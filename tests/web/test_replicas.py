@@ -15,7 +15,7 @@ from dragoman.app import Works
 from dragoman.keeping import Kept, keep
 from dragoman.settings import Settings
 from tests.relay.admission_rig import RealRedis
-from tests.relay.rig import FAST, FakeProvider, Rig, chat_body, served, whole
+from tests.relay.rig import CALM, FakeProvider, Rig, chat_body, served, whole
 
 pytest.importorskip("redis", reason="no client for Redis is installed")
 
@@ -42,7 +42,7 @@ def shared(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 async def gateway(settings: Settings, provider: FakeProvider) -> AsyncIterator[tuple[Rig, Kept]]:
     kept = await keep(settings)
     works = Works(
-        kept.in_force.settings, sinks=[], patience=FAST,
+        kept.in_force.settings, sinks=[], patience=CALM,
         books=kept.books, admission=kept.admission, memory=kept.memory,
     )  # fmt: skip
     try:

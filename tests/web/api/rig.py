@@ -33,7 +33,7 @@ from dragoman.store.secrets import Secrets
 from dragoman.web.asgi import Mount
 from dragoman.web.credentials import gate_of
 from dragoman.web.management import management
-from tests.relay.rig import FAST, FakeProvider, served
+from tests.relay.rig import CALM, FakeProvider, served
 from tests.store.bookings import QUICK
 
 ADMIN_KEY = "house-keeper-0123456789"
@@ -195,7 +195,7 @@ async def living(
     if booked:
         lasting = booking(database, settings)
     async with lasting as kept:
-        app = build(settings, patience=FAST, gate=gate_of(settings.auth, ring), mounts=mounts, **kept)
+        app = build(settings, patience=CALM, gate=gate_of(settings.auth, ring), mounts=mounts, **kept)
         async with served(app) as port, aiohttp.ClientSession() as client:
             house = House(client, port, database, ring, clock, provider, mounts, {"admin": ADMIN_KEY, "shared": SHARED})
             if furnished:
