@@ -17,7 +17,7 @@ run: .venv/.run  ## set up once, then start the gateway (reads HOST, PORT and co
 	@exec $(BIN)/dragoman serve
 
 test: lint  ## lint, types and all tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist worksteal
 
 lint: .venv/.dev  ## ruff and mypy only
 	@$(BIN)/ruff check .

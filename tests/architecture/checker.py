@@ -19,7 +19,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("upstream", "store", "observe"),
     ("relay",),
     ("web",),
-    ("app", "cli", "__main__"),
+    ("app", "in_force", "keeping", "cli", "__main__"),
 )
 """Lowest first. A module may import its own layer and the ones before it."""
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from dragoman.app import build
 from dragoman.settings import Settings, load_settings
-from tests.relay.rig import FAST, Asked, FakeProvider, Rig, Wire, chat_body, served
+from tests.relay.rig import CALM, Asked, FakeProvider, Rig, Wire, chat_body, served
 
 TOKEN = "inbound-token-1"
 _PATHS = {"openai": "/v1", "openai_compatible": "/v1"}
@@ -65,7 +65,7 @@ async def gateway(settings: Settings) -> AsyncIterator[Rig]:
     provider.script = every_dialect
     await provider.start()
     records: list[Any] = []
-    app = build(moved(settings, provider.port), sinks=[records.append], patience=FAST)
+    app = build(moved(settings, provider.port), sinks=[records.append], patience=CALM)
     async with served(app) as port, aiohttp.ClientSession() as client:
         yield Rig(provider, port, client, records, lambda: None)
     await provider.stop()

@@ -113,6 +113,15 @@ SERVERS: dict[str, Schema] = {
 }
 
 
+def test_R09_alternatives_within_alternatives_may_be_null_each() -> None:
+    inner = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
+    found = reduced({"anyOf": [inner, {"type": "boolean"}, {"type": "null"}]}, "tools[0]", Receipt())
+    check(found)
+    assert [(one["type"], one["nullable"]) for one in found["anyOf"]] == [
+        ("STRING", True), ("INTEGER", True), ("BOOLEAN", True)
+    ]  # fmt: skip
+
+
 def check(schema: Any) -> None:
     """What the subset takes."""
     assert isinstance(schema, dict)

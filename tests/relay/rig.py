@@ -202,7 +202,10 @@ def _lower(answer: aiohttp.ClientResponse) -> dict[str, str]:
     return {name.lower(): value for name, value in answer.headers.items()}
 
 
-FAST = Patience(ping=0.2, idle=5.0, slow_client=5.0, connect=2.0)
+CALM = Patience(ping=10.0, idle=20.0, slow_client=20.0, connect=10.0)
+"""Deadlines that no machine misses, however busy: for whatever is not about them."""
+
+PINGING = Patience(ping=0.2, idle=20.0, slow_client=20.0, connect=10.0)
 
 
 def settings_for(port: int, *, kind: str = "openai_compatible", **more: Any) -> Settings:
@@ -221,7 +224,7 @@ def settings_for(port: int, *, kind: str = "openai_compatible", **more: Any) -> 
 
 @contextlib.asynccontextmanager
 async def running(
-    kind: str = "openai_compatible", *, patience: Patience = FAST, settings: Settings | None = None, **more: Any
+    kind: str = "openai_compatible", *, patience: Patience = CALM, settings: Settings | None = None, **more: Any
 ) -> AsyncIterator[Rig]:
     """A running gateway before a fake provider of the kind."""
     provider = FakeProvider()

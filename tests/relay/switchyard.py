@@ -15,7 +15,7 @@ import aiohttp
 from dragoman.app import build
 from dragoman.relay.metering import Record
 from dragoman.settings import Settings
-from tests.relay.rig import FAST, Asked, FakeProvider, Wire, served
+from tests.relay.rig import CALM, Asked, FakeProvider, Wire, served
 from tests.relay.strict import (
     History,
     Say,
@@ -141,7 +141,7 @@ async def yard() -> AsyncIterator[Yard]:
     provider = FakeProvider()
     provider.script = one.script
     await provider.start()
-    app = build(settings_of(provider.port, one.upstreams), sinks=[one.records.append], patience=FAST)
+    app = build(settings_of(provider.port, one.upstreams), sinks=[one.records.append], patience=CALM)
     async with served(app) as port, aiohttp.ClientSession() as session:
         one.url, one.session = f"http://127.0.0.1:{port}", session
         yield one

@@ -14,6 +14,7 @@ from tests.relay.rig import (
     CHAT_ASK,
     DONE,
     GEMINI_ASK,
+    PINGING,
     RESPONSES_ASK,
     Asked,
     Wire,
@@ -147,7 +148,7 @@ async def test_E11_pings_before_the_first_byte_and_inside(dialect: str) -> None:
             await wire.chunk(piece)
         await wire.end()
 
-    async with running() as rig:
+    async with running(patience=PINGING) as rig:
         rig.provider.script = script
         status, _, data = await rig.post(path, body)
         assert status == 200
@@ -180,7 +181,7 @@ async def test_an_error_after_the_first_ping_comes_in_the_stream() -> None:
         await asyncio.sleep(0.5)
         await wire.json({"error": {"message": "slow down", "type": "rate_limit"}}, 429)
 
-    async with running() as rig:
+    async with running(patience=PINGING) as rig:
         rig.provider.script = script
         status, _, data = await rig.post("/v1/messages", {**ASK, "stream": True})
         assert status == 200
@@ -327,3 +328,17 @@ async def test_T72_a_hundred_streams_do_not_mix() -> None:
     async with running() as rig:
         rig.provider.script = script
         await asyncio.gather(*(one(rig, f"w{number}") for number in range(100)))
+
+
+async def test_a_provider_of_few_words_has_a_silence_of_its_own() -> None:
+    async with running(account={"timeout": 0.3}, patience=Patience(ping=5, idle=30)) as rig:
+
+        async def script(asked: Asked, wire: Wire) -> None:
+            await wire.head(200, content_type="text/event-stream", transfer_encoding="chunked")
+            await wire.chunk(chat_chunk("Hel"))
+            await asyncio.sleep(20)
+
+        rig.provider.script = script
+        async with asyncio.timeout(10):
+            _, _, got = await rig.post("/v1/messages", {**ASK, "stream": True})
+    assert [event["type"] for event in events_of(got)][-1] == "error"

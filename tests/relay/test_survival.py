@@ -17,8 +17,9 @@ from dragoman.relay.streaming import Patience
 from dragoman.settings import Settings
 from tests.relay.rig import (
     ASK,
+    CALM,
     CHAT_ASK,
-    FAST,
+    PINGING,
     Asked,
     FakeProvider,
     Rig,
@@ -36,7 +37,6 @@ from tests.relay.rig import (
 
 STREAM = {**ASK, "model": "main", "stream": True}
 PLAIN = {**CHAT_ASK, "model": "main"}
-CALM = Patience(ping=10, idle=5, slow_client=5, connect=2)
 """No ping opens the status while a slow machine is still at work."""
 
 THROTTLED = {"error": {"message": "Rate limit reached", "type": "requests", "code": "rate_limit_exceeded"}}
@@ -58,7 +58,7 @@ class Two:
 @contextlib.asynccontextmanager
 async def two_accounts(
     first: Script, second: Script, *, kinds: tuple[str, str] = ("openai_compatible", "openai_compatible"),
-    patience: Patience = FAST, accounts: dict[str, Any] | None = None, targets: list[dict[str, Any]] | None = None,
+    patience: Patience = CALM, accounts: dict[str, Any] | None = None, targets: list[dict[str, Any]] | None = None,
     **route: Any,
 ) -> AsyncIterator[Two]:  # fmt: skip
     providers = [FakeProvider(), FakeProvider()]
@@ -129,7 +129,7 @@ FAILURES = {
 @pytest.mark.parametrize("body", [STREAM, PLAIN], ids=["streamed", "whole"])
 async def test_E13_another_target_takes_over_before_the_first_byte(name: str, body: dict[str, Any]) -> None:
     good = replay(*chat_stream("Hello")) if body.get("stream") else whole(chat_body("Hello"))
-    async with two_accounts(FAILURES[name], good, patience=CALM) as two:
+    async with two_accounts(FAILURES[name], good) as two:
         path = "/v1/messages" if body.get("stream") else "/v1/chat/completions"
         status, headers, answer = await two.rig.post(path, body)
         assert status == 200
@@ -164,7 +164,7 @@ async def test_pings_and_a_start_do_not_stand_in_the_way() -> None:
         wire.reset()
 
     kinds = ("anthropic", "anthropic")
-    async with two_accounts(slow_then_cut, replay(*anthropic_events("Hello")), kinds=kinds) as two:
+    async with two_accounts(slow_then_cut, replay(*anthropic_events("Hello")), kinds=kinds, patience=PINGING) as two:
         status, _, answer = await two.rig.post("/v1/messages", STREAM)
         assert status == 200
         got = [event["type"] for event in events_of(answer)]
@@ -440,7 +440,8 @@ async def test_a_failure_that_was_kept_back_is_told_when_nobody_else_can_serve()
         await wire.end()
 
     # The second account gives one answer, and two are wanted.
-    async with two_accounts(slow_error, reset, kinds=("openai_compatible", "anthropic")) as two:
+    kinds = ("openai_compatible", "anthropic")
+    async with two_accounts(slow_error, reset, kinds=kinds, patience=PINGING) as two:
         _, _, answer = await two.rig.post("/v1/chat/completions", {**PLAIN, "n": 2, "stream": True})
         assert b": ping" in answer
         assert [event["error"]["message"] for event in events_of(answer)] == ["n: the target gives one answer, not 2"]

@@ -50,9 +50,9 @@ def serving(folder: Path, *words: str, **more: str) -> Iterator[tuple[str, list[
                 printed.append(line)
                 if line.startswith("  other names") or "other names" in line or "every model name" in line:
                     break
-            url = re.search(r"http://\S+", "".join(printed))
+            url = re.search(r"listens on (http://\S+)", "".join(printed))
             assert url is not None, printed
-            yield url[0], printed
+            yield url[1], printed
         finally:
             child.send_signal(signal.SIGTERM)
             printed += child.stdout.readlines()

@@ -126,6 +126,32 @@ disconnect: {default: cancel, vertex: drain}
     assert "hunter2" not in repr(settings)
 
 
+def test_redis_is_a_url_or_a_mapping(tmp_path: Path) -> None:
+    for yaml, prefix in (
+        ("redis: redis://:hunter2@cache/1", "dragoman"),
+        ("redis: {url: 'redis://:hunter2@cache/1', prefix: blue}", "blue"),
+    ):
+        settings = load(tmp_path, f"version: 1\n{yaml}\n")
+        assert settings.redis is not None
+        assert (settings.redis.url.get_secret_value(), settings.redis.prefix) == ("redis://:hunter2@cache/1", prefix)
+        assert "hunter2" not in repr(settings)
+        assert "redis://:hunter2@cache/1" in settings.all_secrets()
+        there = load(tmp_path, f"version: 1\n{yaml}\n", DRAGOMAN_REDIS="rediss://other/0").redis
+        assert there is not None
+        assert (there.url.get_secret_value(), there.prefix) == ("rediss://other/0", prefix)
+    alone = load(tmp_path, "", DRAGOMAN_REDIS="redis://alone").redis
+    assert alone is not None
+    assert alone.prefix == "dragoman"
+
+
+def test_redis_settings_that_cannot_work_are_refused(tmp_path: Path) -> None:
+    assert complaint(tmp_path, "version: 1\nredis: http://cache\n").startswith("config.yaml:2: redis.url: must begin")
+    said = complaint(tmp_path, "version: 1\nredis:\n  url: redis://cache\n  prefix: a b\n")
+    assert said.startswith("config.yaml:4: redis.prefix: ")
+    said = complaint(tmp_path, "version: 1\nredis:\n  url: redis://cache\n  prefx: a\n")
+    assert said == "config.yaml:4: unknown key redis.prefx; did you mean prefix?"
+
+
 def test_unknown_keys_name_the_line_and_the_nearest_key(tmp_path: Path) -> None:
     yaml = "version: 1\nserver:\n  host: 127.0.0.1\n  prt: 9\nproviders:\n  a:\n    kind: openai\n    api_kye: x\n"
     lines = complaint(tmp_path, yaml).splitlines()
@@ -167,6 +193,11 @@ def test_without_a_version_unknown_keys_only_warn(tmp_path: Path) -> None:
         ("version: 1\nproviders: {a: {kind: openai_compatible}}\n", "config.yaml:2: providers.a: base_url is needed"),
         ("version: 1\nproviders: {a: {kind: azure_openai}}\n", "endpoint is needed"),
         ("version: 1\nproviders: {a: {kind: vertex, location: x}}\n", "project is needed"),
+        (
+            "version: 1\nproviders: {a: {kind: vertex, project: p, location: 'evil.example/x?'}}\n",
+            "location holds a character",
+        ),
+        ("version: 1\nproviders: {a: {kind: vertex, project: 'p/../q', location: us}}\n", "project holds a character"),
         ("version: 1\nproviders: {a: {kind: openai, api_key: ''}}\n", "config.yaml:2: providers.a.api_key: is empty"),
         ("version: 1\nproviders: {a: {kind: openai, headers: {Host: x}}}\n", "must not set 'Host'"),
         ("version: 1\nserver: {host: '${NOWHERE}'}\n", "config.yaml:2: server.host needs the variable NOWHERE"),

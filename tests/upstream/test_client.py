@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ async def client() -> AsyncIterator[UpstreamClient]:
     await made.close()
 
 
-async def trouble(client: UpstreamClient, call: UpstreamCall, **deadlines: float) -> UpstreamTrouble:
+async def trouble(client: UpstreamClient, call: UpstreamCall, **deadlines: Any) -> UpstreamTrouble:
     with pytest.raises(UpstreamTrouble) as caught:
         async with await client.open(call, **deadlines) as answer:
             await answer.read()
@@ -387,6 +388,41 @@ async def test_a_stale_kept_connection_is_tried_once_more(client: UpstreamClient
                 await answer.read()
         assert server.connections == 2
     assert bodies == [b"one", b"two", b"two"]
+
+
+async def test_I1_who_books_hears_of_a_second_sending_before_it(client: UpstreamClient) -> None:
+    heard: list[str] = []
+
+    async def play(line: Line) -> None:
+        heard.append((await line.request())[2].decode())
+        await line.answer()
+        if line.number == 1:
+            heard.append((await line.request())[2].decode())
+            return
+        await line.gone()
+
+    async def again() -> None:
+        heard.append("again")
+
+    async with playing(play) as server:
+        for body in (b"one", b"two"):
+            call = server.call(body)
+            assert not call.sent
+            async with await client.open(call, again=again) as answer:
+                await answer.read()
+            assert call.sent
+    assert heard == ["one", "two", "again", "two"]
+
+
+async def test_I1_a_call_that_found_no_connection_was_not_sent(client: UpstreamClient) -> None:
+    async def play(line: Line) -> None:
+        await line.request()
+
+    async with playing(play) as server:
+        call = server.call(b"body")
+    with pytest.raises(UpstreamTrouble):
+        await client.open(call)
+    assert not call.sent
 
 
 async def test_a_new_connection_that_breaks_is_not_tried_again(client: UpstreamClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,11 +17,28 @@ program = typer.Typer(
 )
 config_commands = typer.Typer(help="Look at the configuration.", no_args_is_help=True, rich_markup_mode=None)
 program.add_typer(config_commands, name="config")
+database_commands = typer.Typer(help="Look after the database.", no_args_is_help=True, rich_markup_mode=None)
+program.add_typer(database_commands, name="db")
 
 ConfigOption = Annotated[
     str | None,
     typer.Option("--config", metavar="FILE", help="Configuration file (else DRAGOMAN_CONFIG, ./config.yaml)."),
 ]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@program.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """A gateway between AI clients and model providers."""
 
 
 @program.command()
@@ -34,6 +52,9 @@ def serve(
 
     Examples: `dragoman serve` · `OPENAI_API_KEY=... dragoman serve --port 9000`
     """
+    import gc
+
+    gc.disable()  # what a start makes stays; on again when it serves
     from dragoman.cli.serve import run
 
     raise typer.Exit(run(config=config, host=host, port=port, reload=reload))
@@ -48,6 +69,28 @@ def version() -> None:
     from dragoman import __version__
 
     typer.echo(__version__)
+
+
+@program.command("import")
+def bring_in(
+    chat_azure: Annotated[
+        Path | None, typer.Option("--chat-azure", metavar="FILE", help="chat_azure's chat.db.")
+    ] = None,
+    infiniproxy: Annotated[
+        Path | None, typer.Option("--infiniproxy", metavar="FILE", help="infiniproxy's proxy_users.db.")
+    ] = None,
+    merge: Annotated[
+        bool, typer.Option("--merge", help="Join users of one name instead of renaming the second.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Bring in users, keys and usage of an earlier proxy. Its file is only read; twice does nothing more.
+
+    Examples: `dragoman import --chat-azure chat.db` · `dragoman import --infiniproxy proxy_users.db --merge`
+    """
+    from dragoman.cli.importing import run_import
+
+    raise typer.Exit(run_import(config=config, chat_azure=chat_azure, infiniproxy=infiniproxy, merge=merge))
 
 
 @config_commands.command()
@@ -77,3 +120,61 @@ def show(
     from dragoman.cli.config import run_show
 
     raise typer.Exit(run_show(config=config, every=every, candidates=origin))
+
+
+@program.command()
+def backup(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A new file.")],
+    config: ConfigOption = None,
+) -> None:
+    """Write the database into one file. The server may go on working: the file is one state of it.
+
+    The file is a SQLite database whichever engine is used; the installation's secret is not in it.
+
+    Examples: `dragoman backup monday.backup` · `DRAGOMAN_DB=postgresql://me@host/db dragoman backup monday.backup`
+    """
+    from dragoman.cli.data import run_backup
+
+    raise typer.Exit(run_backup(config=config, file=file))
+
+
+@program.command()
+def restore(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="What `dragoman backup` wrote.")],
+    config: ConfigOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")] = False,
+) -> None:
+    """Put a backup in the place of the database. The server has to be stopped; what was there is kept beside it.
+
+    Examples: `dragoman restore monday.backup --dry-run` · `dragoman restore monday.backup`
+    """
+    from dragoman.cli.data import run_restore
+
+    raise typer.Exit(run_restore(config=config, file=file, dry_run=dry_run))
+
+
+@database_commands.command("copy")
+def copy_database(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="A file, or postgresql://user@host/name.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="Likewise; has to be empty.")],
+) -> None:
+    """Copy one database into another, between SQLite and PostgreSQL too, and compare all sums.
+
+    A password that is not in the address is taken from PGPASSWORD or ~/.pgpass.
+
+    Examples: `dragoman db copy dragoman.db postgresql://me@host/dragoman`
+    """
+    from dragoman.cli.data import run_copy
+
+    raise typer.Exit(run_copy(source=source, target=target))
+
+
+@database_commands.command()
+def migrate(config: ConfigOption = None) -> None:
+    """Bring the database to this release's schema, as every start does.
+
+    Examples: `dragoman db migrate`
+    """
+    from dragoman.cli.data import run_migrate
+
+    raise typer.Exit(run_migrate(config=config))

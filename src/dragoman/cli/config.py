@@ -10,15 +10,16 @@ from typing import Any
 from pydantic import BaseModel
 
 from dragoman.cli.summary import provider_lines
-from dragoman.observe.logs import MASK, Redactor
+from dragoman.observe.redaction import MASK, Redactor
 from dragoman.settings import ConfigError, Secret, load_settings
 from dragoman.settings.complaints import settable_fields
 from dragoman.settings.load import explain_settings
-from dragoman.upstream.providers import make_providers
 
 
 def run_check(*, config: str | None, strict: bool) -> int:
     """Print what was found; the exit code."""
+    from dragoman.upstream.providers import make_providers
+
     try:
         settings = load_settings(config=config)
         make_providers(settings)

@@ -9,16 +9,16 @@ from dragoman.settings import ProviderSettings, Settings
 from dragoman.settings.addresses import is_loopback
 
 
-def start_lines(settings: Settings, address: str, port: int) -> Iterator[str]:
-    """The lines of a start. ``address`` and ``port`` are what is really listened on."""
+def start_lines(settings: Settings, address: str, port: int, *, keys: bool = False) -> Iterator[str]:
+    """The lines of a start. ``address`` and ``port`` are what is really listened on; ``keys``: users have some."""
     because = f"{settings.preset} ({settings.preset_reason})" if settings.preset_reason else settings.preset
     yield f"dragoman listens on {shown_url(address, port)}"
-    yield f"  preset {because}; {_sign_in(settings)}"
+    yield f"  preset {because}; {_sign_in(settings, keys)}"
     yield from provider_lines(settings)
     yield f"  {_names(settings)}"
     for note in settings.notes:
         yield f"  warning: {note}"
-    if not settings.auth.required and not is_loopback(address):
+    if not settings.auth.required and not keys and not is_loopback(address):
         yield "  warning: whoever reaches this address may use it; set ANTHROPIC_AUTH_TOKEN to require a token"
 
 
@@ -40,8 +40,10 @@ def _place(provider: ProviderSettings) -> str:
     return f" at {host}" if host else ""
 
 
-def _sign_in(settings: Settings) -> str:
+def _sign_in(settings: Settings, keys: bool) -> str:
     auth = settings.auth
+    if keys and auth.mode != "open":
+        return "a key or token is required"
     if auth.required and auth.token is None:
         because = f" ({auth.because})" if auth.mode == "auto" else ""
         return (

@@ -239,10 +239,12 @@ class _Reduction:
                 variant, inner = self._resolved(variant, seen)
                 variant = _joined({key: value for key, value in shared.items() if key not in _HOLDERS}, variant)
             node = self.node(variant, f"{path}.{word}[{at}]", inner)
-            if nullable:
-                node["nullable"] = True
-            if node not in written:
-                written.append(node)
+            # Alternatives of an alternative are alternatives, and each of them says whether it may be null.
+            for one in node.get("anyOf", [node]):
+                if nullable:
+                    one["nullable"] = True
+                if one not in written:
+                    written.append(one)
         return written[0] if len(written) == 1 else {"anyOf": written}
 
     # ------------------------------------------------------------ one plain schema

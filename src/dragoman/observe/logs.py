@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import re
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, TextIO, cast
-from urllib.parse import quote
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
@@ -24,69 +22,8 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from dragoman.language.ir import Json
 from dragoman.language.wire import encode
 from dragoman.observe.log_files import DatedFile
+from dragoman.observe.redaction import MASK, Redactor
 from dragoman.settings.house import LogSettings
-
-MASK = "••••"
-_SHORTEST_SECRET = 6
-"""Shorter texts are words, and masking them everywhere would make lines unreadable."""
-
-_CREDENTIALS = re.compile(
-    r"""
-      (?P<head>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{6,}
-    | (?P<query>[?&](?:key|api[-_]?key|access_token|token|sig)=)[^&\s"'<>\\]+
-    | (?P<field>["']?\b(?:authorization|x-api-key|api-key|api_key|apikey|x-goog-api-key|cookie|set-cookie|password
-        |client_secret|refresh_token|access_token|private_key)["']?\s*[:=]\s*["']?)(?!\s*(?:bearer|basic)\b)[^\s"',;&}\\]+
-    | \b(?:sk|rk|pk|gsk|xai|r8|hf|nvapi|pplx|fw)[-_][A-Za-z0-9_*-]{8,}
-    | \bAIza[A-Za-z0-9_-]{20,}
-    | \bya29\.[A-Za-z0-9._-]{10,}
-    | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-
-
-_HINTS = (
-    *("bearer", "basic", "key", "token=", "_token", "sig=", "authorization", "cookie", "password", "_secret", "aiza"),
-    *(prefix + mark for prefix in ("sk", "rk", "pk", "xai", "r8", "hf", "nvapi", "pplx", "fw") for mark in "-_"),
-    *("ya29.", "eyj"),
-)
-"""Every match of _CREDENTIALS holds one of these; looking for them first is ten times cheaper ("sk" covers "gsk")."""
-
-
-class Redactor:
-    """Masks the secrets it was told and everything that looks like a credential."""
-
-    def __init__(self) -> None:
-        self._known: tuple[str, ...] = ()
-
-    def know(self, secrets: Iterable[str]) -> None:
-        """Mask these texts from now on, wherever they stand."""
-        texts = set(self._known)
-        for secret in secrets:
-            plain = secret.strip()
-            if len(plain) >= _SHORTEST_SECRET:
-                # As it stands, inside JSON, and inside a URL.
-                texts |= {plain, encode(plain).decode()[1:-1], quote(plain, safe="")}
-        self._known = tuple(sorted(texts, key=len, reverse=True))
-
-    def __call__(self, text: str) -> str:
-        """The text without its secrets."""
-        for secret in self._known:
-            if secret in text:
-                text = text.replace(secret, MASK)
-        folded = text.lower()
-        for hint in _HINTS:
-            if hint in folded:
-                return _CREDENTIALS.sub(_masked, text)
-        return text
-
-    def __repr__(self) -> str:
-        return f"Redactor({len(self._known)} secrets)"
-
-
-def _masked(match: re.Match[str]) -> str:
-    return (match["head"] or match["query"] or match["field"] or "") + MASK
-
 
 redact = Redactor()
 """The one redaction of this process."""
@@ -158,8 +95,8 @@ def _take_over_standard(level: str, shared: list[Processor], final: list[Process
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-    # On their lower levels these tell every request's URL, or what our own start lines tell better.
-    for name in ("urllib3", "google", "asyncio", "aiohttp", "uvicorn"):
+    # On their lower levels these tell every request's URL, or what our own lines tell better.
+    for name in ("urllib3", "google", "asyncio", "aiohttp", "uvicorn", "alembic"):
         logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
     logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
 
@@ -282,3 +219,6 @@ def _say_on_console(text: str) -> None:
     # Not through a logger: a line about a file that fails would go to that file.
     with contextlib.suppress(OSError, ValueError):
         sys.stderr.write(f"{redact(text)}\n")
+
+
+__all__ = ["MASK", "Redactor", "get_logger", "log_plain", "redact", "set_up_logging"]

@@ -25,8 +25,12 @@ def conversation_of(headers: Mapping[str, str], body: Mapping[str, Json], reques
     The client's own word counts first: a session header, the session in ``metadata.user_id``,
     ``prompt_cache_key``, ``conversation``; else the beginning of the conversation itself.
     """
-    word = _from(headers, _HEADERS) or _session(body) or _from(headers, _LATER_HEADERS) or _named(body)
-    return _short(word or _beginning(request))
+    return _short(session_of(headers, body) or _beginning(request))
+
+
+def session_of(headers: Mapping[str, str], body: Mapping[str, Json]) -> str:
+    """The client's own word for the conversation, empty when it has none."""
+    return _from(headers, _HEADERS) or _session(body) or _from(headers, _LATER_HEADERS) or _named(body)
 
 
 def was_compacted(headers: Mapping[str, str]) -> bool:

@@ -16,6 +16,7 @@ from dragoman.language.splice import replaced_at
 from dragoman.language.streams import Asked
 from dragoman.language.wire import encode
 from dragoman.relay.calls import Call
+from dragoman.relay.detours import Detours
 from dragoman.relay.issuers import Noter
 from dragoman.relay.keepsakes import Collector, Keepsakes
 from dragoman.relay.metering import Meter
@@ -36,6 +37,7 @@ class Memory:
 
     keepsakes: Keepsakes = field(default_factory=Keepsakes)
     stored: StoredResponses = field(default_factory=StoredResponses)
+    detours: Detours = field(default_factory=Detours)
 
 
 class AnswerWay:

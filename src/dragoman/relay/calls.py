@@ -13,6 +13,7 @@ from dragoman.language.ir import Request
 from dragoman.language.losses import Receipt
 from dragoman.language.profiles import Profile
 from dragoman.relay.stages import Stage
+from dragoman.store.accounts.model import ANONYMOUS, Caller
 
 Operation = Literal["generate", "count_tokens", "complete"]
 """What is wanted: an answer, a count of tokens, or a text completion passed through as it is."""
@@ -48,7 +49,7 @@ class Call:
     them in the path. ``headers`` have lower-case names. ``owner`` stands for whoever calls: what one
     owner leaves behind no other can reach. ``json_array`` asks for a stream as one JSON array
     (Gemini without ``alt=sse``). ``surface`` names the path for the log. ``manners`` are those of a
-    client that wants more than its dialect.
+    client that wants more than its dialect. ``caller`` is who calls, with the rules that bind.
     """
 
     dialect: str
@@ -62,6 +63,7 @@ class Call:
     json_array: bool = False
     surface: str = ""
     manners: Manners | None = None
+    caller: Caller = ANONYMOUS
 
 
 class Client(Protocol):

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 
 from dragoman.language import splice
 from dragoman.language.failures import Refused
-from dragoman.language.ir import Json, Request, Response
+from dragoman.language.ir import Json, Request, Response, Sampling
 from dragoman.language.wire import encode
 from dragoman.relay.metering import Meter
 from dragoman.relay.outgoing import Outgoing, with_stream_usage
-from dragoman.relay.tracts import Cleaner, RawWay, Tract
+from dragoman.relay.tracts import Cleaner, RawWay, Tract, read_completion
 from dragoman.relay.whole import WholeAnswer, read_json, with_model
 
 
@@ -24,7 +24,20 @@ def completion_request(body: Mapping[str, Json]) -> Request:
     model = body.get("model", "")
     if not isinstance(model, str):
         raise Refused("model", "must be a string")
-    return Request("openai_chat", model, [], stream=body.get("stream") is True)
+    sampling = Sampling(max_tokens=_whole(body.get("max_tokens")), n=_answers(body))
+    return Request("openai_chat", model, [], stream=body.get("stream") is True, sampling=sampling)
+
+
+def _answers(body: Mapping[str, Json]) -> int:
+    """How many a provider writes: so many, or the best of more, to each of the prompts."""
+    prompt = body.get("prompt")
+    # A list of numbers is one prompt in tokens.
+    prompts = len(prompt) if isinstance(prompt, list) and not all(isinstance(one, int) for one in prompt) else 1
+    return prompts * max(1, _whole(body.get("n")) or 1, _whole(body.get("best_of")) or 1)
+
+
+def _whole(value: Json) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def compose_completion(data: bytes, body: Mapping[str, Json], model: str, *, stream: bool, usage: bool) -> Outgoing:
@@ -59,7 +72,8 @@ class CompletionWay:
     def whole(self, data: bytes, headers: Mapping[str, str]) -> WholeAnswer:
         """A whole completion, with the name the client asked for. Raises AnswerFailed."""
         body = read_json(data)
-        self._meter.completion(body)
+        for event in read_completion(body):
+            self._meter.add(event)
         model = body.get("model")
         response = Response("", model if isinstance(model, str) else "", [])
         return WholeAnswer(response, with_model(data, body, self.upstream_dialect, self._model))

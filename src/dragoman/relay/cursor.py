@@ -89,6 +89,10 @@ class CursorResolver(Resolver):
             )
         return plan
 
+    def every_name(self) -> list[str]:
+        """The four, too."""
+        return [*NAMES, *super().every_name()]
+
     def _own_target(self) -> Resolved:
         missing = "CURSOR_AZURE_DEPLOYMENT" if not self._deployment else ""
         if not self._azure:
@@ -120,10 +124,10 @@ class CursorRelay:
     """Carries Cursor's calls by a relay whose house knows Cursor's names."""
 
     def __init__(self, house: House, settings: Settings) -> None:
-        resolver = CursorResolver(settings)
-        name = azure_name(settings, resolver.preferred)
+        self.resolver = CursorResolver(settings)
+        name = azure_name(settings, self.resolver.preferred)
         providers = on_responses(house.providers, name, settings.models.cursor_deployment)
-        self._relay = Relay(replace(house, resolver=resolver, providers=providers))
+        self._relay = Relay(replace(house, resolver=self.resolver, providers=providers))
         self._manners = CursorManners()
 
     async def carry(self, call: Call, client: Client) -> None:

@@ -24,6 +24,7 @@ from dragoman.relay.hints import read_hints
 from dragoman.relay.house import House
 from dragoman.relay.metering import Meter
 from dragoman.relay.outgoing import Outgoing, Target, compose, read_request, unread_request
+from dragoman.relay.permission import allowed
 from dragoman.upstream.plans import Plan, Resolved
 
 Cleaner = Callable[[Failure], Failure]
@@ -49,6 +50,7 @@ class Errand(Protocol):
     @property
     def asked_model(self) -> str: ...
     def place(self) -> tuple[str, str]: ...
+    async def recall(self, resolved: Resolved) -> None: ...
     def prepare(self, resolved: Resolved, receipt: Receipt) -> Prepared: ...
 
 
@@ -73,6 +75,16 @@ class Generation:
     def place(self) -> tuple[str, str]:
         """Owner and conversation."""
         return self._call.owner, conversation_of(self._call.headers, self._given, self._request)
+
+    async def recall(self, resolved: Resolved) -> None:
+        """Fetch what other replicas keep for the history, where the target may want it."""
+        keepsakes = self._house.memory.keepsakes
+        if keepsakes.alone:
+            return
+        profile = aimed(self._house, resolved, self._request, whole=self._unread is None).profile
+        if self._call.manners is None and profile.dialect == self._call.dialect and not profile.echoes_thoughts:
+            return
+        await keepsakes.recall(self._call.owner, self._request.messages)
 
     def prepare(self, resolved: Resolved, receipt: Receipt) -> Prepared:
         """Write it for a target. Raises Refused or PreviousNotFound for a target that cannot take it."""
@@ -131,6 +143,9 @@ class Completion:
         """Owner and conversation."""
         return self._call.owner, conversation_of(self._call.headers, self._body, self._request)
 
+    async def recall(self, resolved: Resolved) -> None:
+        """Nothing is kept for completions."""
+
     def prepare(self, resolved: Resolved, receipt: Receipt) -> Prepared:
         """Write it for a target."""
         request = self._request
@@ -144,9 +159,15 @@ class Completion:
 
 
 def planned(house: House, call: Call, request: Request) -> Plan:
-    """Who may serve the request. Raises Refused for a model nobody knows."""
+    """Who may serve the request. Raises Refused for a model nobody knows, or that the caller may not use."""
+    model = request.model if request.model.strip() else call.caller.default_model
     request_class = read_hints(call.headers).request_class
-    return house.resolver.plan(request.model, surface=call.dialect, request_class=request_class)
+    # A class of calls may be sent where the caller must not go; without it they are calls like any other.
+    for one in dict.fromkeys((request_class, "")):
+        plan = house.resolver.plan(model, surface=call.dialect, request_class=one)
+        if (permitted := allowed(house.resolver, plan, call.caller)) is not None:
+            return permitted
+    raise Refused("model", f"this key may not use the model {model[:100]!r}", kind="permission")
 
 
 def aimed(house: House, resolved: Resolved, request: Request, *, whole: bool = True) -> Target:

@@ -12,6 +12,8 @@ from collections import OrderedDict
 
 from dragoman.language.ir import Media, Opaque, Request, ToolResult, Usage
 from dragoman.language.tokens import Correction, count_request
+from dragoman.language.tokens.correction import family
+from dragoman.language.tokens.media import media_tokens
 
 EAGER, SELDOM = 16, 8
 """How many calls of a model are learnt from one by one, and every how many later on."""
@@ -52,6 +54,18 @@ class Estimates:
 
     def _learn_count(self, model: str, request: Request, reported: int) -> None:
         self._counts.learn(model, count_request(request, model), reported)
+
+
+def inline_media(request: Request, model: str) -> tuple[int, int]:
+    """What lies in a body that is no words: how many bytes of it, and the tokens those come to."""
+    size = tokens = 0
+    for message in request.messages:
+        for part in message.parts:
+            for piece in part.content if isinstance(part, ToolResult) else (part,):
+                if isinstance(piece, Media) and piece.source == "base64":
+                    size += len(piece.value)
+                    tokens += media_tokens(piece, family(model))
+    return size, tokens
 
 
 def is_telling(request: Request) -> bool:

@@ -132,6 +132,13 @@ class Health:
         else:
             self.left(spot)
 
+    def forget(self, provider: str) -> None:
+        """The account is another now: what was known of it says nothing."""
+        for spot in [spot for spot in self._conditions if spot.provider == provider]:
+            del self._conditions[spot]
+        for spot in [spot for spot in self._answered if spot.provider == provider]:
+            del self._answered[spot]
+
     def resting(self) -> list[tuple[Spot, str, float]]:
         """Who rests, why, and for how many more seconds."""
         now = self._clock()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from dragoman.relay.admission.model import Admission
 from dragoman.relay.answering import Memory
+from dragoman.relay.booking import Books
 from dragoman.relay.estimates import Estimates
 from dragoman.relay.lessons import Lessons
 from dragoman.relay.metering import Sink, log_record
@@ -32,3 +34,9 @@ class House:
     estimates: Estimates = field(default_factory=Estimates)
     lessons: Lessons = field(default_factory=Lessons)
     tell_bodies: bool = False
+    books: Books = field(default_factory=Books)
+    admission: Admission | None = None
+
+    def idle(self, provider: str) -> float:
+        """Seconds a provider may be silent: by its own setting, else by everybody's."""
+        return self.providers[provider].settings.timeout or self.patience.idle

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
@@ -18,13 +18,21 @@ from dragoman.language.events import Event, PartDelta, PartEnded, PartStarted
 from dragoman.language.ir import Extras, Message, Part, Reasoning, Request, ToolCall, merge_extras
 from dragoman.language.issuers import marked
 from dragoman.language.losses import Receipt
-from dragoman.language.wire import encode
+from dragoman.language.wire import decode_exactly, encode
 from dragoman.relay.issuers import Issuers
 from dragoman.relay.shelf import Shelf
+from dragoman.store.deposit import Deposit
 
 LIFE = 6 * 3600.0
 ENTRIES = 50_000
 ROOM = 64 * 1024 * 1024
+ABSENT = 60.0
+"""Seconds for which other replicas are not asked again for what they did not have."""
+
+KIND = "keepsakes"
+MOST_ASKED = 1_000
+"""Calls of one history, the last ones, that other replicas are asked for."""
+
 MAX_ONE = 1024 * 1024
 """Bytes one keepsake may take."""
 
@@ -39,10 +47,15 @@ class Keepsake:
 
 
 class Keepsakes:
-    """The store of all owners. ``issuers`` is what is known of who issued what."""
+    """The store of all owners. ``issuers`` is what is known of who issued what.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    ``deposit`` is where other replicas find what is kept here.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, deposit: Deposit | None = None) -> None:
         self._shelf: Shelf[Keepsake] = Shelf(entries=ENTRIES, size=ROOM, life=LIFE, clock=clock)
+        self._absent: Shelf[bool] = Shelf(entries=ENTRIES, size=ROOM, life=ABSENT, clock=clock)
+        self._deposit = deposit
         self.issuers = Issuers(clock)
 
     def __len__(self) -> int:
@@ -54,10 +67,33 @@ class Keepsakes:
         lost = _meaningful(keepsake.extras) or any(plain or _meaningful(thought.extras) for thought in thoughts)
         if not call_id or not lost:
             return
-        size = 200 + len(encode(keepsake.extras))
-        size += sum(100 + len(thought.text) + len(encode(thought.extras)) for thought in keepsake.thoughts)
+        size = _size(keepsake)
         if size <= MAX_ONE:
             self._shelf.put((owner, call_id), keepsake, size)
+            if self._deposit is not None:
+                self._deposit.put(self._deposit.place(KIND, owner, call_id), lambda: write_keepsake(keepsake))
+
+    @property
+    def alone(self) -> bool:
+        """Whether no other replica can have kept anything."""
+        return self._deposit is None
+
+    async def recall(self, owner: str, messages: Sequence[Message]) -> None:
+        """Fetch what other replicas keep for the calls of a history, so that it can be restored."""
+        if self._deposit is None:
+            return
+        parts = (part for message in messages for part in message.parts if isinstance(part, ToolCall))
+        names = dict.fromkeys((owner, part.id) for part in parts if part.id)
+        missing = [name for name in names if not self._shelf.take(name) and not self._absent.take(name)][-MOST_ASKED:]
+        if not missing:
+            return
+        found = await self._deposit.take([self._deposit.place(KIND, *name) for name in missing])
+        for name, data in zip(missing, found or (), strict=False):
+            keepsake = None if data is None else read_keepsake(data)
+            if keepsake is None:
+                self._absent.put(name, True, 100)
+            else:
+                self._shelf.put(name, keepsake, _size(keepsake))
 
     def restore(self, owner: str, request: Request, receipt: Receipt) -> None:
         """Put back into the request's history what is kept for its calls. Changes the request's list of messages."""
@@ -105,6 +141,28 @@ class Keepsakes:
         """What is kept for this very call: an id may come again in another conversation (R04)."""
         kept = self._shelf.take((owner, call.id))
         return kept if kept is not None and kept.said in (b"", _said(call)) else None
+
+
+def _size(keepsake: Keepsake) -> int:
+    """Bytes it takes, near enough."""
+    size = 200 + len(encode(keepsake.extras))
+    return size + sum(100 + len(thought.text) + len(encode(thought.extras)) for thought in keepsake.thoughts)
+
+
+def write_keepsake(keepsake: Keepsake) -> bytes:
+    """As JSON."""
+    thoughts = [[thought.text, thought.extras] for thought in keepsake.thoughts]
+    return encode([keepsake.extras, thoughts, keepsake.said.hex()])
+
+
+def read_keepsake(data: bytes) -> Keepsake | None:
+    """What ``write_keepsake`` wrote; None for what another release did."""
+    try:
+        extras, thoughts, said = decode_exactly(data)
+        keepsake = Keepsake(extras, [Reasoning(text, more) for text, more in thoughts], bytes.fromhex(said))
+    except (ValueError, TypeError):
+        return None
+    return keepsake if isinstance(extras, dict) else None
 
 
 def _said(call: ToolCall) -> bytes:

@@ -45,6 +45,20 @@ def limit_headers(upstream: Mapping[str, str], client_dialect: str, now: datetim
     return headers
 
 
+def own_limit_headers(told: Headers, client_dialect: str, now: datetime | None = None) -> Headers:
+    """Limits of ours, given as ``x-ratelimit-*`` (see ``relay.admission``), in the client's words."""
+    if client_dialect != "anthropic":
+        return list(told)
+    renamed = _renamed(dict(told), _openai_name, _anthropic_name, lambda text: _as_time(text, now))
+    return renamed + [(name, value) for name, value in told if not name.startswith(_OPENAI)]
+
+
+def with_own_limits(own: Headers, others: Headers) -> Headers:
+    """Headers of an answer with ours among them. Where a provider tells a limit of the same name, ours is nearer."""
+    names = {name for name, _ in own}
+    return [header for header in others if header[0] not in names] + own
+
+
 def _passes(name: str, client_dialect: str, upstream: Mapping[str, str]) -> bool:
     """Whether a header goes to the client under its own name."""
     if name.startswith(_ANTHROPIC):

@@ -6,8 +6,9 @@ is the ``Record``; whoever wants it gives a ``Sink``. It must not know any diale
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any, Literal
@@ -22,10 +23,22 @@ from dragoman.language.events import (
     UsageReported,
 )
 from dragoman.language.failures import Failure
-from dragoman.language.ir import Json, Reasoning, Refusal, Request, Response, Text, ToolCall, Usage
+from dragoman.language.ir import (
+    Extras,
+    Json,
+    Opaque,
+    Part,
+    Reasoning,
+    Refusal,
+    Request,
+    Response,
+    Text,
+    ToolCall,
+    Usage,
+)
 from dragoman.language.losses import Receipt
 from dragoman.observe.logs import log_plain
-from dragoman.relay.estimates import Estimates
+from dragoman.relay.estimates import Estimates, inline_media
 
 BYTES_PER_TOKEN = 4
 """A rough measure that needs no tokeniser on the hot path; JSON syntax outweighs dense scripts."""
@@ -58,11 +71,14 @@ class Record:
     """What is known of one call when it is over. Times are in seconds; ``first_byte`` counts from the start.
 
     ``rounds`` is empty for an answer that took its provider one request; else ``usage`` is their sum.
+    ``envelope`` are fields around the answer that tell what it costs, ``hosted`` types of the calls that
+    the provider ran itself.
     """
 
     request_id: str = ""
     surface: str = ""
     owner: str = ""
+    user: str = ""
     asked_model: str = ""
     provider: str = ""
     upstream_model: str = ""
@@ -82,10 +98,22 @@ class Record:
     receipt: Receipt = field(default_factory=Receipt)
     failed_attempts: list[Attempt] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
+    envelope: dict[str, Json] = field(default_factory=dict)
+    hosted: list[str] = field(default_factory=list)
 
+
+_TOLD_BESIDE = ("service_tier", "copilot_usage", "groundingMetadata")
+"""Fields around an answer that tell what it costs."""
+
+_MOST_HOSTED = 1000
 
 Sink = Callable[[Record], None]
 """Takes the record of a call that is over. Must not block."""
+
+
+def size_of(text: str) -> int:
+    """The text's bytes: of dense scripts a character is about a token, and three or four bytes."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def estimated_tokens(size: int) -> int:
@@ -93,13 +121,22 @@ def estimated_tokens(size: int) -> int:
     return max(1, size // BYTES_PER_TOKEN)
 
 
+async def _nobody() -> None:
+    """Nobody pays."""
+
+
 class Meter:
     """Counts one call. ``close`` is called once, whatever happened, and hands the record to the sinks.
 
-    ``characters`` of the answer may be added to directly: for a delta there is nothing else to do.
+    ``characters`` of the answer, each as its ``size_of``, may be added to directly: for a delta there is
+    nothing else to do. When they pass ``asks_at``, ``ask`` is to be awaited: somebody pays for the answer
+    as it grows.
     """
 
-    __slots__ = ("_aim", "_began", "_clock", "_ended", "_estimates", "_request_size", "characters", "record")
+    __slots__ = (
+        "_aim", "_began", "_clock", "_ended", "_estimates", "_media", "_request_size", "ask", "asks_at", "characters",
+        "record",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -111,15 +148,25 @@ class Meter:
         self.record = record
         self._estimates = estimates
         self._aim: tuple[str, Request] | None = None
+        self._media = (0, 0)
         self._clock = clock
         self._began = clock()
         self.characters = 0
         self._ended = False
         self._request_size = request_size
+        self.asks_at = math.inf
+        self.ask: Callable[[], Awaitable[None]] = _nobody
 
     def aim(self, model: str, request: Request) -> None:
         """The request goes to the model: what is reported for it is learnt from."""
+        if self._aim is None or self._aim[1] is not request:
+            self._media = inline_media(request, model)
         self._aim = (model, request)
+
+    def ask_nobody(self) -> None:
+        """Nobody pays any more. Who did is forgotten: a cycle would keep the whole call in memory for a while."""
+        self.asks_at = math.inf
+        self.ask = _nobody
 
     def again(self) -> None:
         """A target is tried: nothing that an earlier one said counts for it."""
@@ -130,20 +177,27 @@ class Meter:
         record.receipt = Receipt()
         record.outcome, record.failure, record.finish = "answered", None, ""
         record.upstream_status, record.upstream_request_id = 0, ""
+        record.envelope, record.hosted = {}, []
+        record.first_byte = None
         self.characters = 0
         self._ended = False
 
     def add(self, event: Event) -> None:
         """Take one event."""
         if isinstance(event, PartDelta):
-            self.characters += len(event.text)
+            self.characters += size_of(event.text)
         elif isinstance(event, UsageReported):
             self.record.usage = self.record.usage.merged(event.usage)
         elif isinstance(event, Started):
             self.record.upstream_model = event.model or self.record.upstream_model
+            self._look_beside(event.extras)
         elif isinstance(event, PartStarted):
             self.characters += _length(event.part)
+            self._look_for_hosted(event.part)
         elif isinstance(event, Finished):
+            self._look_beside(event.extras)
+            for finish in event.finishes:
+                self._look_beside(finish.extras)
             self.record.finish = event.finishes[0].reason if event.finishes else ""
             self._ended = True
         elif isinstance(event, Failed):
@@ -160,15 +214,27 @@ class Meter:
         self.record.upstream_model = response.model or self.record.upstream_model
         self.record.usage = self.record.usage.merged(response.usage)
         self.record.finish = response.finish.reason
-        self.characters += sum(_length(part) for choice in response.choices for part in choice.parts)
+        self._look_beside(response.extras)
+        for choice in response.choices:
+            self._look_beside(choice.finish.extras)
+            for part in choice.parts:
+                self.characters += _length(part)
+                self._look_for_hosted(part)
         self._ended = True
 
-    def completion(self, body: Json) -> None:
-        """Take (a piece of) a text completion, which no dialect reads: its usage, and that it answered."""
-        usage = body.get("usage") if isinstance(body, dict) else None
-        if isinstance(usage, dict):
-            self.record.usage = self.record.usage.merged(_completion_usage(usage))
-            self._ended = True
+    def _look_beside(self, extras: Extras) -> None:
+        for fields in extras.values():
+            for name in _TOLD_BESIDE:
+                if fields.get(name):
+                    self.record.envelope[name] = fields[name]
+
+    def _look_for_hosted(self, part: Part) -> None:
+        if isinstance(part, Opaque) and len(self.record.hosted) < _MOST_HOSTED:
+            action = part.data.get("action")
+            # To open a page that was found is a call like a search, and costs nothing.
+            kind = action.get("type", "search") if isinstance(action, dict) else "search"
+            words = (part.data.get("type", ""), *(() if kind == "search" else (kind,)))
+            self.record.hosted.append(".".join(map(str, words))[:64])
 
     def first_byte(self) -> None:
         """The first byte of content is on its way to the client."""
@@ -190,11 +256,17 @@ class Meter:
             self.record.status = 499
 
     @property
+    def ended(self) -> bool:
+        """Whether the provider's answer came to its end: what it reported is its last word."""
+        return self._ended
+
+    @property
     def input_estimate(self) -> int:
         """Tokens the request probably holds."""
-        guess = estimated_tokens(self._request_size)
+        size, media = self._media
+        guess = estimated_tokens(self._request_size - size)
         model = self._aim[0] if self._aim is not None else self.record.upstream_model
-        return guess if self._estimates is None else self._estimates.sized(model, guess)
+        return media + (guess if self._estimates is None else self._estimates.sized(model, guess))
 
     def close(self, sinks: Iterable[Sink]) -> None:
         """The call is over: complete the record and hand it on."""
@@ -224,20 +296,8 @@ class Meter:
 
 def _length(part: object) -> int:
     if isinstance(part, Text | Refusal | Reasoning):
-        return len(part.text)
-    return len(part.name) + len(part.arguments) if isinstance(part, ToolCall) else 0
-
-
-def _completion_usage(usage: dict[str, Json]) -> Usage:
-    prompt, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    details = usage.get("prompt_tokens_details")
-    cached = details.get("cached_tokens") if isinstance(details, dict) else None
-    fresh = prompt - cached if isinstance(prompt, int) and isinstance(cached, int) else prompt
-    return Usage(
-        input=fresh if isinstance(fresh, int) else None,
-        cache_read=cached if isinstance(cached, int) else None,
-        output=output if isinstance(output, int) else None,
-    )
+        return size_of(part.text)
+    return size_of(part.name) + size_of(part.arguments) if isinstance(part, ToolCall) else 0
 
 
 def log_line(record: Record) -> dict[str, Any]:
@@ -245,7 +305,7 @@ def log_line(record: Record) -> dict[str, Any]:
     usage = record.usage
     line: dict[str, Any] = {
         "request_id": record.request_id,
-        "user": record.owner,
+        "user": record.user or record.owner,
         "surface": record.surface,
         "outcome": record.outcome,
         "status": record.status,

@@ -91,7 +91,9 @@ def read_body(data: bytes) -> dict[str, Json]:
 
 def read_request(call: Call, body: dict[str, Json]) -> Request:
     """Read the conversation. On a Chat path the body's shape decides which dialect it is read as (trap C10)."""
-    request = DIALECTS[call.dialect].read_request(body, model=call.model, stream=call.stream)
+    # Who names no model gets a default one; not every wire foresees that.
+    model = "" if call.model is None and "model" not in body else call.model
+    request = DIALECTS[call.dialect].read_request(body, model=model, stream=call.stream)
     if call.manners is not None:
         call.manners.adopt(request)
     return request

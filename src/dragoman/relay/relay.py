@@ -25,7 +25,9 @@ from dragoman.language.failures import Failure, Refused
 from dragoman.language.ir import Json
 from dragoman.language.wire import encode
 from dragoman.observe.logs import get_logger
-from dragoman.relay.affinity import was_compacted
+from dragoman.relay.admission.model import Denied
+from dragoman.relay.affinity import session_of, was_compacted
+from dragoman.relay.answering import RESPONSES
 from dragoman.relay.calls import Call, Client, Headers
 from dragoman.relay.cleaning import Secrets, clean_failure, secrets_of
 from dragoman.relay.counting import count_answer, count_locally, count_upstream, unwrapped
@@ -41,9 +43,10 @@ from dragoman.relay.failing import (
     refused_answer,
 )
 from dragoman.relay.house import House
-from dragoman.relay.limits import limit_headers
+from dragoman.relay.limits import limit_headers, with_own_limits
 from dragoman.relay.metering import Attempt, Meter, Record
 from dragoman.relay.outgoing import read_body, read_request
+from dragoman.relay.paying import Purse
 from dragoman.relay.rounds import Rounds, continued
 from dragoman.relay.routing import Shot, Tries, busy_failure
 from dragoman.relay.stored_responses import PreviousNotFound
@@ -85,13 +88,20 @@ class Journey:
         self._house = house
         self._call = call
         self._client = client
-        self._record = Record(request_id=call.request_id, surface=call.surface, owner=call.owner, dialect=call.dialect)
+        self._record = Record(
+            request_id=call.request_id,
+            surface=call.surface,
+            owner=call.owner,
+            user=call.caller.name,
+            dialect=call.dialect,
+        )
         self._meter = Meter(self._record, len(call.body), estimates=house.estimates)
         self._signed_call: UpstreamCall | None = None
         self._ready: Prepared | None = None
         self._last: Prepared | None = None
         self._pulse: Pulse | None = None
         self._upstream_headers: Mapping[str, str] = {}
+        self._purse = Purse(house, call, self._meter)
 
     # ------------------------------------------------------------ the journey
 
@@ -111,6 +121,9 @@ class Journey:
         except (Refused, PreviousNotFound, AnswerFailed, EarlyFailure, GivenUp, UpstreamTrouble) as error:
             failure = error.failure() if isinstance(error, Refused) else error.failure
             await self._fail(failure, is_ours=isinstance(error, _UNFIT))
+        except Denied as denied:
+            self._purse.denied = denied
+            await self._fail(denied.failure, is_ours=True)
         except Exception as error:
             _log.error("defect", request_id=self._call.request_id, exc_info=error)
             await self._fail(Failure("server", "internal error", status=500, code="internal_error"), is_ours=True)
@@ -119,6 +132,7 @@ class Journey:
                 self._pulse.stop()
             # Both know us: a cycle would keep the whole call in memory for a while.
             self._pulse = self._ready = self._last = None
+            await self._purse.settled()
             self._meter.close(self._house.sinks)
 
     async def _there_and_back(self, departure: Departure) -> None:
@@ -127,9 +141,12 @@ class Journey:
         if call.operation == "count_tokens":
             await self._count(body)
             return
+        if call.dialect == RESPONSES:
+            await house.memory.stored.recall(call.owner, body.get("previous_response_id"))
         kind = Completion if call.operation == "complete" else Generation
         errand: Errand = kind(house, call, body, self._meter, self._cleaned)
         self._record.asked_model, self._record.stream = errand.asked_model, errand.stream
+        self._purse.belongs(errand.plan.route, session_of(call.headers, body))
         tries = house.routing.tries(errand.plan, errand.place, fresh=was_compacted(call.headers))
         await self._until_answered(errand, tries, departure)
 
@@ -142,6 +159,8 @@ class Journey:
                 await self._attempt(errand, shot, tries, departure)
             except (*_UNFIT, *_FAILED) as error:
                 pause = self._after(error, shot, tries, time.monotonic() - began)
+                if self._purse.denied is not None:
+                    raise self._purse.denied from error
                 if pause is None:
                     raise
                 trouble = error
@@ -162,6 +181,7 @@ class Journey:
         self._record.failed_attempts.append(
             Attempt(shot.resolved.provider_name, shot.resolved.upstream_model, shot.key, failure, seconds)
         )
+        self._purse.attempt_failed(failure)
         return tries.failed(shot, failure, once_more=self._by_chance(shot, failure))
 
     def _by_chance(self, shot: Shot, failure: Failure) -> bool:
@@ -183,9 +203,12 @@ class Journey:
         record, resolved = self._record, shot.resolved
         record.provider, record.upstream_model = resolved.provider_name, resolved.upstream_model
         self._ready = None
+        await errand.recall(resolved)
         self._ready = ready = errand.prepare(resolved, record.receipt)
         self._house.lessons.apply(ready.target, ready.outgoing, record.receipt)
         record.short_cut = ready.outgoing.short
+        self._purse.refuse_losses()
+        await self._purse.admit(ready)
         if errand.stream:
             self._listen(ready, departure)
         signed = await self._signed(ready, shot)
@@ -196,7 +219,9 @@ class Journey:
                 await self._stream(answer, ready, shot, departure, first_byte)
             else:
                 await self._whole(answer, ready, shot, departure)
-        if record.failure is None:
+        if self._purse.denied is not None:
+            tries.left(shot)
+        elif record.failure is None:
             tries.succeeded(shot)
         else:
             tries.failed(shot, record.failure)
@@ -207,13 +232,19 @@ class Journey:
         self._last = ready
         if self._pulse is None:
             patience = self._house.patience
-            self._pulse = Pulse(self._client, tract, patience, self._stream_head, departure.give_up)
+            self._pulse = Pulse(
+                self._client, tract, patience, self._stream_head, departure.give_up, self._purse.settled
+            )
         self._pulse.tract = tract
 
     def _first_byte(self, errand: Errand, tries: Tries) -> float:
         """Seconds a target may be silent at first: fewer while another is left."""
-        idle = self._house.patience.idle
-        return min(errand.plan.first_byte, idle) if tries.another else idle
+        return min(errand.plan.first_byte, self._idle) if tries.another else self._idle
+
+    @property
+    def _idle(self) -> float:
+        """Seconds of silence after which the target is given up."""
+        return self._house.idle(self._record.provider)
 
     async def _signed(self, ready: Prepared, shot: Shot) -> UpstreamCall:
         provider = self._house.providers[shot.resolved.provider_name]
@@ -241,8 +272,12 @@ class Journey:
     async def _opened(self, signed: UpstreamCall, ready: Prepared, first_byte: float) -> UpstreamAnswer:
         """The head of the provider's answer. Raises UpstreamRefused for an error status."""
         house = self._house
+        await self._purse.begin(ready, signed)
         answer = await house.upstream.open(
-            signed, connect_timeout=house.patience.connect, first_byte_timeout=first_byte
+            signed,
+            connect_timeout=house.patience.connect,
+            first_byte_timeout=first_byte,
+            again=lambda: self._purse.begin_again(ready, signed),
         )
         self._record.upstream_status = answer.status
         if answer.status == 200:
@@ -250,7 +285,7 @@ class Journey:
             return answer
         async with answer:
             headers = answer.headers
-            body = await _read_some(answer, house.patience.idle)
+            body = await _read_some(answer, self._idle)
         self._record.upstream_request_id = headers.get("x-request-id") or headers.get("request-id", "")
         raise read_upstream_failure(
             ready.way.upstream_dialect, self._call.dialect, answer.status, headers, body, self._secrets()
@@ -268,7 +303,7 @@ class Journey:
             pulse.tract = way.long_tract()
         async with aclosing(self._answers(answer, ready, shot)) as answers:
             if way.rounds is None:
-                chunks = answer.chunks(idle_timeout=self._house.patience.idle, first_timeout=first_byte)
+                chunks = answer.chunks(idle_timeout=self._idle, first_timeout=first_byte)
             else:
                 chunks = self._chunks(answers, way.rounds, first_byte)
             await pump(chunks, pulse.tract, pulse, self._meter, self._client, hold=first_byte is not None)
@@ -281,7 +316,7 @@ class Journey:
     async def _whole(self, answer: UpstreamAnswer, ready: Prepared, shot: Shot, departure: Departure) -> None:
         async with aclosing(self._answers(answer, ready, shot)) as answers:
             async for answer in answers:
-                data = await answer.read(WHOLE_LIMIT, idle_timeout=self._house.patience.idle)
+                data = await answer.read(WHOLE_LIMIT, idle_timeout=self._idle)
                 if self._house.tell_bodies:
                     self._tell("answer", got=data)
                 whole = ready.way.whole(data, answer.headers)
@@ -301,8 +336,9 @@ class Journey:
         while rounds is not None and (turn := rounds.next()) is not None:
             ready.outgoing = continued(ready.outgoing, turn, ready.target)
             self._house.lessons.apply(ready.target, ready.outgoing, self._record.receipt)
+            await self._purse.resend()
             signed = await self._signed(ready, shot)
-            async with await self._opened(signed, ready, self._house.patience.idle) as further:
+            async with await self._opened(signed, ready, self._idle) as further:
                 yield further
 
     async def _chunks(
@@ -311,7 +347,7 @@ class Journey:
         """The bytes of all rounds. Raises UpstreamTrouble, also when a later one is refused: no other may follow."""
         try:
             async for answer in answers:
-                chunks = answer.chunks(idle_timeout=self._house.patience.idle, first_timeout=first_byte)
+                chunks = answer.chunks(idle_timeout=self._idle, first_timeout=first_byte)
                 async for chunk in chunks:
                     yield chunk
                     if rounds.over:
@@ -356,7 +392,7 @@ class Journey:
         ]
         if record.failed_attempts:
             headers.append(("x-dragoman-attempts", str(len(record.failed_attempts) + 1)))
-        return headers + limit_headers(self._upstream_headers, self._call.dialect)
+        return headers + with_own_limits(self._purse.headers, limit_headers(self._upstream_headers, self._call.dialect))
 
     # ------------------------------------------------------------ failing
 
@@ -405,6 +441,7 @@ class Journey:
 
     async def _send(self, answer: Answer) -> None:
         self._record.status = answer.status
+        await self._purse.settled()
         await self._client.start(answer.status, [*answer.headers, ("content-length", str(len(answer.body)))])
         await self._client.end(answer.body)
 

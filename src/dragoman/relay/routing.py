@@ -2,8 +2,8 @@
 
 ``Routing`` is the gateway's, ``Tries`` one call's. A conversation keeps its place: among targets that
 share the work and among the keys of an account each conversation has an order of its own, the same on
-every replica without anything being stored; only who was served out of that order is remembered. It
-must not know wires or requests.
+every replica without anything being stored; only who was served out of that order is remembered
+(``detours``). It must not know wires or requests.
 """
 
 from __future__ import annotations
@@ -13,20 +13,17 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import groupby
 from typing import NamedTuple
 
 from dragoman.language.failures import Failure
+from dragoman.relay.detours import Detours
 from dragoman.relay.health import Health, Spot
-from dragoman.relay.shelf import Shelf
 from dragoman.upstream.plans import Plan, Resolved
 
 MOST_TRIES = 6
-STICKY = 900.0
-"""Seconds for which a conversation stays where a detour has brought it, counted from its last call there."""
-
 PROOF_PATIENCE = 1.0
 """Seconds a call waits to see how others fare on a target that nobody has reached yet."""
 
@@ -71,14 +68,29 @@ class Routing:
     health: Health
     retries: int = 0
     clock: Callable[[], float] = time.monotonic
-    sticky: Shelf[Spot] = field(default_factory=lambda: Shelf(entries=50_000, size=16 * 1024 * 1024, life=STICKY))
+    sticky: Detours = field(default_factory=Detours)
 
     @classmethod
     def of(
-        cls, accounts: Mapping[str, tuple[int, int | None]], *, retries: int = 0, health: Health | None = None
+        cls,
+        accounts: Mapping[str, tuple[int, int | None]],
+        *,
+        retries: int = 0,
+        health: Health | None = None,
+        sticky: Detours | None = None,
     ) -> Routing:
         """For providers by name: how many keys each has, and how many calls it takes at once."""
-        return cls({name: _Account(*facts) for name, facts in accounts.items()}, health or Health(), retries)
+        made = {name: _Account(*facts) for name, facts in accounts.items()}
+        return cls(made, health or Health(), retries, sticky=Detours() if sticky is None else sticky)
+
+    def over(self, accounts: Mapping[str, tuple[int, int | None]], *, retries: int) -> Routing:
+        """Routing over other accounts that knows what this one knows; calls under way stay with this one."""
+        fresh = {name: _Account(*facts) for name, facts in accounts.items()}
+        for name, account in fresh.items():
+            known = self.accounts.get(name)
+            if known is not None and (known.keys, known.most) == (account.keys, account.most):
+                fresh[name] = known
+        return replace(self, accounts=fresh, retries=retries)
 
     def tries(self, plan: Plan, place: Callable[[], tuple[str, str]], *, fresh: bool = False) -> Tries:
         """One call's tries. ``place`` tells owner and conversation, asked only where there is a choice.
@@ -160,7 +172,7 @@ class Tries:
         self._given_back(shot)
         self._routing.health.succeeded(shot.spot)
         if self._name is not None and shot != self._taken:
-            self._routing.sticky.put(self._name, shot.spot, 200)
+            self._routing.sticky.put(self._name, shot.spot)
 
     def left(self, shot: Shot) -> None:
         """The client hung up, which says nothing about the target."""

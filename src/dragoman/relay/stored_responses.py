@@ -10,6 +10,8 @@ https://platform.openai.com/docs/guides/conversation-state
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,12 +19,18 @@ from typing import Any
 
 from dragoman.language.failures import Failure
 from dragoman.language.ir import Json
-from dragoman.language.wire import encode
+from dragoman.language.wire import decode_exactly, encode
 from dragoman.relay.shelf import Shelf
+from dragoman.store.deposit import Deposit
+from dragoman.store.news import News, read_note
 
 LIFE = 3600.0
 ENTRIES = 20_000
 ROOM = 256 * 1024 * 1024
+
+_ANSWERS, _ISSUERS, _DELETED = "responses", "issuers", "deleted"
+_PAUSES = (0.0, 0.02, 0.06, 0.12)
+"""Seconds before each look for an answer that another replica may be laying down."""
 
 
 class PreviousNotFound(Exception):
@@ -49,11 +57,47 @@ class Stored:
 
 
 class StoredResponses:
-    """Answers by owner and id, and who issued those that a provider keeps."""
+    """Answers by owner and id, and who issued those that a provider keeps.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    ``deposit`` is where other replicas find them; ``news`` tells which of them were deleted.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        deposit: Deposit | None = None,
+        news: News | None = None,
+    ) -> None:
         self._shelf: Shelf[Stored] = Shelf(entries=ENTRIES, size=ROOM, life=LIFE, clock=clock)
         self._issuers: Shelf[str] = Shelf(entries=ENTRIES, size=ROOM, life=30 * 24 * 3600.0, clock=clock)
+        self._deposit, self._news = deposit, news
+        self._deleted: Shelf[bool] = Shelf(entries=ENTRIES, size=ROOM, life=LIFE, clock=clock)
+        if news is not None:
+            news.follow(_DELETED, self._hear_deleted, self._hear_all_deleted)
+
+    async def recall(self, owner: str, response_id: object) -> None:
+        """Fetch from other replicas what is known of an answer, unless it is known here.
+
+        An answer that was given a moment ago may still be on its way, so nothing is not said at once.
+        """
+        if self._deposit is None or not isinstance(response_id, str) or not response_id:
+            return
+        if self._here(owner, response_id) is not None or self._issuers.take((owner, response_id)) is not None:
+            return
+        places = [self._deposit.place(kind, owner, response_id) for kind in (_ANSWERS, _ISSUERS)]
+        for pause in _PAUSES:
+            await asyncio.sleep(pause)
+            found = await self._deposit.take(places)
+            if found is None:
+                return
+            answer, issuer = found
+            if issuer is not None:
+                self._issuers.put((owner, response_id), issuer.decode(), 200)
+            stored = None if answer is None else _read(answer)
+            if answer is not None and stored is not None:
+                self._shelf.put((owner, response_id), stored, len(answer))
+            if answer is not None or issuer is not None:
+                return
 
     def expanded(self, owner: str, body: dict[str, Any]) -> dict[str, Any]:
         """The body with the conversation it refers to in front of its own input, when that lies here.
@@ -63,7 +107,7 @@ class StoredResponses:
         previous = body.get("previous_response_id")
         if not isinstance(previous, str) or not previous:
             return body
-        stored = self._shelf.take((owner, previous))
+        stored = self._here(owner, previous)
         if stored is None:
             return body
         earlier = stored.items + output_items(stored.response)
@@ -80,6 +124,8 @@ class StoredResponses:
         """Remember which provider keeps an answer."""
         if response_id:
             self._issuers.put((owner, response_id), provider, 200)
+            if self._deposit is not None:
+                self._deposit.put(self._deposit.place(_ISSUERS, owner, response_id), provider.encode)
 
     def store(self, owner: str, body: dict[str, Any], response: dict[str, Any]) -> None:
         """Keep an answer to the (expanded) body."""
@@ -88,16 +134,60 @@ class StoredResponses:
             # Items of earlier turns are shared with their own entries, so only the answer's size is new.
             items = input_items(body)
             size = len(encode(response)) + sum(len(encode(item)) for item in items[-8:]) + 64 * len(items)
-            self._shelf.put((owner, response_id), Stored(items, response), size)
+            stored = Stored(items, response)
+            self._shelf.put((owner, response_id), stored, size)
+            if self._deposit is not None:
+                self._deposit.put(self._deposit.place(_ANSWERS, owner, response_id), lambda: _written(stored))
 
     def get(self, owner: str, response_id: str) -> dict[str, Json] | None:
         """The response object, or None."""
-        stored = self._shelf.take((owner, response_id))
+        stored = self._here(owner, response_id)
         return None if stored is None else stored.response
 
     def delete(self, owner: str, response_id: str) -> bool:
-        """Forget an answer; tells whether it was here."""
+        """Forget an answer; tells whether it was here. Other replicas forget theirs."""
+        if self._here(owner, response_id) is None:
+            return False
+        if self._deposit is not None:
+            place = self._deposit.place(_ANSWERS, owner, response_id)
+            self._deposit.drop(place)
+            if self._news is not None:
+                stamp = time.time_ns() // 1_000_000
+                self._news.note(_DELETED, place, place.encode(), stamp=stamp, seconds=int(LIFE))
         return self._shelf.drop((owner, response_id))
+
+    def _here(self, owner: str, response_id: str) -> Stored | None:
+        """The answer, unless it was deleted on another replica."""
+        stored = self._shelf.take((owner, response_id))
+        if stored is None or self._deposit is None or not len(self._deleted):
+            return stored
+        if not self._deleted.take(self._deposit.place(_ANSWERS, owner, response_id)):
+            return stored
+        self._shelf.drop((owner, response_id))
+        return None
+
+    def _hear_deleted(self, note: bytes) -> None:
+        with contextlib.suppress(ValueError):
+            self._deleted.put(read_note(note)[1].decode(), True, 100)
+
+    async def _hear_all_deleted(self) -> None:
+        if self._news is not None:
+            async for notes in self._news.notes(_DELETED):
+                for note in notes:
+                    self._hear_deleted(note)
+
+
+def _written(stored: Stored) -> bytes:
+    return encode([stored.items, stored.response])
+
+
+def _read(data: bytes) -> Stored | None:
+    """What ``_written`` wrote; None for what another release did."""
+    try:
+        items, response = decode_exactly(data)
+    except (ValueError, TypeError):
+        return None
+    return Stored(items, response) if isinstance(items, list) and isinstance(response, dict) else None
 
 
 def input_items(body: dict[str, Any]) -> list[Json]:

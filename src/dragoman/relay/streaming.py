@@ -6,7 +6,7 @@ One timer per stream watches the clock; a chunk costs no task and no timer. It m
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from dragoman.language.failures import Failure
@@ -45,7 +45,8 @@ class Pulse:
 
     ``head`` gives the headers when the first byte is due; until then the status is open.
     ``give_up`` is called once when the client takes nothing for too long, or when the provider sends
-    signs of life and nothing else for twice its time. Times are the loop's: ``written`` when bytes
+    signs of life and nothing else for twice its time. ``before_end`` is awaited before the last bytes
+    go out. Times are the loop's: ``written`` when bytes
     last went out, ``lived`` when the provider last said something, ``busy_since`` when a write that is
     under way began.
     """
@@ -57,12 +58,14 @@ class Pulse:
         patience: Patience,
         head: Callable[[], Headers],
         give_up: Callable[[Failure | None], None],
+        before_end: Callable[[], Awaitable[None]],
     ) -> None:
         self._client = client
         self.tract = tract
         self._patience = patience
         self._head = head
         self._give_up = give_up
+        self._before_end = before_end
         loop = asyncio.get_running_loop()
         self._loop = loop
         self.now = loop.time
@@ -81,8 +84,9 @@ class Pulse:
 
     async def end(self, data: bytes) -> None:
         """Send the last bytes."""
-        self.busy_since = self.now()
         self.stop()
+        await self._before_end()
+        self.busy_since = self.now()
         if not self._client.started:
             await self._client.start(200, self._head())
         await self._client.end(data)
@@ -141,6 +145,8 @@ async def pump(
                     held += data
                     continue
                 hold, data, held = False, held + data, b""
+            if meter.characters >= meter.asks_at:
+                await meter.ask()
             if not data:
                 continue
             if client.started:

@@ -7,14 +7,14 @@ None of them does I/O. They must not know providers or servers.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from dragoman.language.events import Event, Failed, Finished, PartDelta, PartEnded, PartStarted, Started
+from dragoman.language.dialects.openai_chat.usage import read_usage
+from dragoman.language.events import Event, Failed, Finished, PartDelta, PartEnded, PartStarted, Started, UsageReported
 from dragoman.language.failures import Failure
-from dragoman.language.ir import Reasoning, Text, ToolCall
+from dragoman.language.ir import Finish, Json, Reasoning, Text, ToolCall
 from dragoman.language.issuers import marked
 from dragoman.language.registry import DIALECTS
 from dragoman.language.sse import EventTooLarge, SseParser
@@ -22,7 +22,7 @@ from dragoman.language.streams import Asked, StreamWriter
 from dragoman.language.wire import decode, encode
 from dragoman.relay.error_frames import clean_frame
 from dragoman.relay.frames import ModelName, RawFrames, data_of
-from dragoman.relay.metering import Meter
+from dragoman.relay.metering import Meter, size_of
 from dragoman.relay.stages import Stage, call_id
 
 Cleaner = Callable[[Failure], Failure]
@@ -137,9 +137,10 @@ class LongWay:
             if self.ended:
                 break
             if type(event) is PartDelta:
-                self._meter.characters += len(event.text)
+                text = event.text
+                self._meter.characters += len(text) if text.isascii() else size_of(text)
                 if event.index in self._watched:
-                    if event.text and event.index in self._thoughts:
+                    if text and event.index in self._thoughts:
                         self._thoughts[event.index] = True
                     for watcher in self._watchers:
                         watcher(event)
@@ -231,7 +232,8 @@ class ShortCut:
         self.lively = bool(events)
         for event in events:
             if type(event) is PartDelta:
-                self._meter.characters += len(event.text)
+                text = event.text
+                self._meter.characters += len(text) if text.isascii() else size_of(text)
                 if event.index in self._watched:
                     for watcher in self._watchers:
                         watcher(event)
@@ -318,11 +320,20 @@ class ShortCut:
 
 def _only_usage(frame: bytes) -> bool:
     """Whether a Chat frame is the extra one that carries usage and no choice."""
+    return _is_only_usage(_payload(frame))
+
+
+def _is_only_usage(body: Mapping[str, Json]) -> bool:
+    return body.get("choices") == [] and isinstance(body.get("usage"), dict)
+
+
+def _payload(frame: bytes) -> dict[str, Json]:
+    """A frame's JSON object; an empty one for anything else."""
     try:
         payload = decode(data_of(frame))
     except ValueError:
-        return False
-    return isinstance(payload, dict) and payload.get("choices") == [] and isinstance(payload.get("usage"), dict)
+        return {}
+    return payload if isinstance(payload, dict) else {}
 
 
 class RawWay:
@@ -335,6 +346,7 @@ class RawWay:
         self._clean = clean
         self._hide_usage = hide_usage
         self._done = False
+        self._failed = False
         self._finished = False
         self.said = False
         self.ended = False
@@ -356,18 +368,16 @@ class RawWay:
     def close(self) -> bytes:
         out = self._frame(self._frames.rest())
         self.ended = True
-        if self._done:
+        if self._done or self._failed:
             return out
         if not self._finished:
             return out + self.fail(Failure("server", "the upstream closed the stream before its end"))
+        self._meter.add(Finished([Finish("end")]))
         return out + TERMINATORS["openai_chat"]
 
     def fail(self, failure: Failure) -> bytes:
-        failure = self._clean(failure)
+        failure = self._broken(failure)
         self.ended = True
-        self._meter.failed(failure)
-        if not self.said:
-            self.early_failure = failure
         _, body = DIALECTS["openai_chat"].write_failure(failure)
         return b"data: " + encode(body) + b"\n\n"
 
@@ -375,26 +385,43 @@ class RawWay:
         return b": ping\n\n"
 
     def _frame(self, frame: bytes) -> bytes:
-        if b"[DONE]" in frame:
+        if data_of(frame).strip() == b"[DONE]":
             self._done = True
+            if not self._failed:
+                self._meter.add(Finished([Finish("end")]))
             return frame
-        self.said = self.said or b'"choices"' in frame
-        if b'"finish_reason":null' not in frame and b'"finish_reason"' in frame:
-            self._finished = self._finished or _finishes(frame)
-        if b'"usage"' in frame and b'"usage":null' not in frame:
-            self._meter.completion(decode(data_of(frame)))
-            if self._hide_usage and _only_usage(frame):
-                return b""
-        if b'"error"' in frame:
+        body = _payload(frame)
+        for event in read_completion(body):
+            self._meter.add(event)
+        self.said = self.said or "choices" in body
+        self._finished = self._finished or any(choice.get("finish_reason") for choice in _choices(body))
+        if self._hide_usage and _is_only_usage(body):
+            return b""
+        if body.get("error"):
+            self._broken(DIALECTS["openai_chat"].read_failure(502, {}, encode(body)))
             frame = clean_frame(frame, self._clean)
         return self._model.frame(frame) if frame else frame
 
+    def _broken(self, failure: Failure) -> Failure:
+        failure = self._clean(failure)
+        self._failed = True
+        self._meter.failed(failure)
+        if not self.said:
+            self.early_failure = failure
+        return failure
 
-_FINISH = re.compile(rb'"finish_reason"\s*:\s*"')
+
+def read_completion(body: Mapping[str, Json]) -> list[Event]:
+    """A text completion, or a piece of one, as far as it is counted: its text and its usage."""
+    texts = [text for choice in _choices(body) if isinstance(text := choice.get("text"), str)]
+    events: list[Event] = [PartDelta(0, text) for text in texts]
+    usage = read_usage(body.get("usage"))
+    return events if usage is None else [*events, UsageReported(usage)]
 
 
-def _finishes(frame: bytes) -> bool:
-    return _FINISH.search(frame) is not None
+def _choices(body: Mapping[str, Json]) -> list[dict[str, Json]]:
+    choices = body.get("choices")
+    return [one for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
 
 
 class JsonArray:

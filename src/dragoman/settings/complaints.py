@@ -12,13 +12,14 @@ from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from dragoman.settings.model import AuthSettings, ProviderSettings, Settings
+from dragoman.settings.model import AuthSettings, ModelSettings, ProviderSettings, Settings
 from dragoman.settings.yamlfile import Key
 
 INNER: dict[type[BaseModel], frozenset[str]] = {
     Settings: frozenset({"preset", "preset_reason", "config_path", "notes"}),
-    ProviderSettings: frozenset({"origin", "from_file", "missing"}),
+    ProviderSettings: frozenset({"origin", "from_file", "stand_in", "missing"}),
     AuthSettings: frozenset({"because"}),
+    ModelSettings: frozenset({"unmapped_said"}),
 }
 """Fields that the loader fills and nobody may set."""
 

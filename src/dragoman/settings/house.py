@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from dragoman.settings.parts import Part, Secret, check_secret
+from dragoman.settings.parts import Part, Secret, check_secret, check_unguessed
 from dragoman.settings.scalars import Flag, Size, Whole
 
 
@@ -51,9 +51,17 @@ class AdminSettings(Part):
     @field_validator("key")
     @classmethod
     def _key(cls, value: Secret | None) -> Secret | None:
-        if value is not None and len(value.get_secret_value()) < 16:
-            raise ValueError("must have 16 characters or more")
-        return check_secret(value)
+        return check_unguessed(value, 16)
+
+    @field_validator("init_token")
+    @classmethod
+    def _init_token(cls, value: Secret | None) -> Secret | None:
+        return check_unguessed(value, 8)
+
+    @field_validator("password")
+    @classmethod
+    def _password(cls, value: Secret | None) -> Secret | None:
+        return check_secret(value)  # an example is none: signing in with it is refused, and the gateway serves
 
 
 class SmtpSettings(Part):
@@ -65,9 +73,20 @@ class SmtpSettings(Part):
     password: Secret | None = None
     use_ssl: Flag = True
 
+    @field_validator("password")
+    @classmethod
+    def _password(cls, value: Secret | None) -> Secret | None:
+        return check_secret(value)
+
 
 class InitUser(Part):
     """A user that is created at the start, or whose token is brought up to date."""
 
     username: str = Field(min_length=1)
     token: Secret
+
+    @field_validator("token")
+    @classmethod
+    def _token(cls, value: Secret) -> Secret:
+        check_secret(value)
+        return value

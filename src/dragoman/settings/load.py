@@ -18,7 +18,7 @@ from dragoman.settings.complaints import INNER, unknown_key
 from dragoman.settings.dotenv import Variables, read_variables
 from dragoman.settings.errors import ConfigError
 from dragoman.settings.files import find_file, split
-from dragoman.settings.model import AuthSettings, ProviderSettings, ServerSettings, Settings
+from dragoman.settings.model import AuthSettings, ModelSettings, ProviderSettings, ServerSettings, Settings
 from dragoman.settings.presets import Choice, choose_preset, model_defaults, model_notes, read_resource
 from dragoman.settings.routes import problems
 from dragoman.settings.variables import Said, understand
@@ -128,9 +128,13 @@ class _Assembly:
         return tree
 
     def _whole_tree(self, choice: Choice, defaults: dict[str, Any]) -> dict[str, Any]:
-        tree = _overlaid(_overlaid(defaults, self._tree), self._said.tree)
+        said = _overlaid(self._tree, self._said.tree)
+        tree = _overlaid(defaults, said)
+        if _holds(said, ("models", "unmapped")):
+            tree["models"]["unmapped_said"] = True
         if not tree["providers"]:
-            tree["providers"] = {"sim": {"kind": "sim", "origin": "nothing else is configured", "allow_private": True}}
+            stand_in = {"kind": "sim", "origin": "nothing else is configured", "allow_private": True, "stand_in": True}
+            tree["providers"] = {"sim": stand_in}
         return tree | {"preset": choice.preset.name, "preset_reason": choice.reason, "config_path": self._path}
 
     # ------------------------------------------------------------ the file
@@ -138,9 +142,10 @@ class _Assembly:
     def _refuse_inner_keys(self) -> None:
         for name in INNER[Settings] & self._tree.keys():
             self._unknown((name,))
-        auth = self._tree.get("auth")
-        for name in INNER[AuthSettings] & (auth.keys() if isinstance(auth, dict) else set()):
-            self._unknown(("auth", name))
+        for branch, model in (("auth", AuthSettings), ("models", ModelSettings)):
+            said = self._tree.get(branch)
+            for name in INNER[model] & (said.keys() if isinstance(said, dict) else set()):
+                self._unknown((branch, name))
         providers = self._tree.get("providers")
         for name, provider in (providers if isinstance(providers, dict) else {}).items():
             for inner in INNER[ProviderSettings] & (provider.keys() if isinstance(provider, dict) else set()):

@@ -7,13 +7,15 @@ port, unless the reader of a variable says so. Secrets never print.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, Self
+from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator, model_validator
 
 from dragoman.settings.addresses import check_base
 from dragoman.settings.house import AboutSettings, AdminSettings, InitUser, LogSettings, SmtpSettings
-from dragoman.settings.parts import Part, Secret, check_headers, check_secret
+from dragoman.settings.parts import Part, Secret, check_headers, check_secret, check_unguessed
 from dragoman.settings.routes import RouteSettings
 from dragoman.settings.scalars import Duration, Flag, Size, Whole
 
@@ -24,6 +26,9 @@ ProviderApi = Literal["chat", "responses", "anthropic", "gemini"]
 """Surfaces of OpenAI-like providers, and further dialects that only ``sim`` can be told to speak."""
 
 UnmappedPolicy = Literal["error", "default", "passthrough", "small"]
+
+_PLACES = {"project": re.compile(r"[A-Za-z0-9.:_-]*"), "location": re.compile(r"[A-Za-z0-9-]*")}
+"""What stands in a host or a path must not become another one."""
 
 _SIGN_IN = ("tenant_id", "client_id", "client_secret", "authority")
 
@@ -42,9 +47,6 @@ class ServerSettings(Part):
     reload: Flag = False
 
 
-_SIGN_IN = ("tenant_id", "client_id", "client_secret", "authority")
-
-
 class ProviderSettings(Part):
     """One account somewhere: where to send, how to sign.
 
@@ -56,8 +58,9 @@ class ProviderSettings(Part):
     asked on. ``families`` maps a model or deployment to ``family`` or
     ``family:chat``/``family:responses``; ``family`` holds for all others. ``deployments`` maps a
     client's model name to the provider's. ``timeout`` is seconds of silence. ``origin`` tells who
-    defined it (``from_file``: the configuration file did); ``missing`` names what must still be set
-    before the first call can work.
+    defined it (``from_file``: somebody did by name, in the file or the database), ``stand_in`` that it
+    is there for want of any other; ``missing`` names what must still be set before the first call can
+    work.
     """
 
     kind: ProviderKind
@@ -83,6 +86,7 @@ class ProviderSettings(Part):
     max_parallel: Whole | None = Field(default=None, ge=1)
     origin: str = ""
     from_file: bool = False
+    stand_in: bool = False
     missing: str = ""
 
     @model_validator(mode="before")
@@ -106,6 +110,9 @@ class ProviderSettings(Part):
                 raise ValueError(f"base_url {error}") from None
         elif not self.missing and self.kind in ("openai_compatible", "azure_openai"):
             raise ValueError("base_url is needed" if self.kind == "openai_compatible" else "endpoint is needed")
+        for name, form in _PLACES.items():
+            if not form.fullmatch(getattr(self, name)):
+                raise ValueError(f"{name} holds a character that no {name} has")
         if self.kind == "vertex" and not (self.api_key or self.api_keys or self.project or self.missing):
             raise ValueError("project is needed (or an api_key)")
         self._check_sign_in()
@@ -143,10 +150,26 @@ class ProviderSettings(Part):
 
 
 class LimitSettings(Part):
-    """Bounds. ``body`` is the largest request body in bytes; ``default`` is kept for limits by key."""
+    """Bounds. ``body`` is the largest request body in bytes; ``default`` are the rules that bind everybody.
+
+    ``zone`` is where budgets' days, weeks and months begin. ``fallback_price``, written like one of ``prices``, is
+    what models cost that have no price; without it no budget in money pays for them.
+    """
 
     body: Size = 32 * 1024 * 1024
     default: dict[str, Any] = {}
+    zone: str = "UTC"
+    fallback_price: dict[str, Any] = {}
+
+    @field_validator("zone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        try:
+            if value != "UTC":
+                ZoneInfo(value)
+        except (KeyError, OSError, ValueError):
+            raise ValueError("must be a time zone that this machine knows, like Europe/Berlin") from None
+        return value
 
 
 class AuthSettings(Part):
@@ -162,7 +185,7 @@ class AuthSettings(Part):
     @field_validator("token")
     @classmethod
     def _token(cls, value: Secret | None) -> Secret | None:
-        return check_secret(value)
+        return check_unguessed(value)
 
     @property
     def required(self) -> bool:
@@ -170,12 +193,35 @@ class AuthSettings(Part):
         return self.mode == "required" or (self.mode == "auto" and (self.token is not None or bool(self.because)))
 
 
+class RedisSettings(Part):
+    """What replicas have in common and may lose; a URL alone will do.
+
+    ``prefix`` begins every name there, so that several installations can share one server.
+    """
+
+    url: Secret
+    prefix: str = Field(default="dragoman", pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, value: Any) -> Any:
+        return {"url": value} if isinstance(value, str | Secret) else value
+
+    @field_validator("url")
+    @classmethod
+    def _url(cls, value: Secret) -> Secret:
+        if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must begin with redis://, rediss:// or unix://")
+        return value
+
+
 class ModelSettings(Part):
     """How a model name finds its target.
 
     ``big`` and ``small`` serve sonnet/opus and haiku; they may name a provider (``openai/gpt-5.2``)
     unless ``*_verbatim``. ``default`` serves a call without a name and the policy ``default``.
-    ``preferred`` is the provider for names that name none. Efforts are empty when not said.
+    ``unmapped_said``: somebody chose that policy, and no default. ``preferred`` is the provider for names
+    that name none. Efforts are empty when not said.
     ``families`` holds for every provider: ``{model: "family" or "family:chat|responses"}``.
     ``cursor_deployment`` is the Azure deployment behind Cursor's names. ``open_claude_cache`` keeps
     cache marks for targets with claude in their name.
@@ -188,6 +234,7 @@ class ModelSettings(Part):
     default: str = ""
     default_verbatim: Flag = False
     unmapped: UnmappedPolicy = "error"
+    unmapped_said: bool = False
     preferred: str = ""
     big_effort: str = ""
     small_effort: str = ""
@@ -205,8 +252,8 @@ class Settings(Part):
     first start creates; ``database_folder`` is where the database file is put when ``database`` names
     none. ``preset`` and ``preset_reason``
     tell which defaults hold and why; ``notes`` are warnings to print at the start.
-    Sections of later parts are kept as they stand: prices, groups, database, redis, secrets,
-    capture, disconnect.
+    Sections of later parts are kept as they stand: prices, groups, database, secrets, capture,
+    disconnect.
     """
 
     version: Literal[1] = 1
@@ -231,7 +278,7 @@ class Settings(Part):
     groups: dict[str, Any] = {}
     database: Secret | None = None
     database_folder: str = ""
-    redis: Secret | None = None
+    redis: RedisSettings | None = None
     secrets: dict[str, Secret] = {}
     capture: dict[str, Any] = {}
     disconnect: dict[str, str] = {}
@@ -247,7 +294,8 @@ class Settings(Part):
 
     def all_secrets(self) -> list[str]:
         """Every secret text of the configuration, for the log's redaction."""
-        found = [self.auth.token, self.database, self.redis, *self.secrets.values(), self.smtp.password]
+        found = [self.auth.token, self.database, *self.secrets.values(), self.smtp.password]
+        found += [self.redis.url] if self.redis is not None else []
         found += [self.admin.key, self.admin.password, self.admin.init_token, *(user.token for user in self.init_users)]
         for provider in self.providers.values():
             found += [provider.api_key, *provider.api_keys, provider.client_secret, *provider.headers.values()]

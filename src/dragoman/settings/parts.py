@@ -16,6 +16,15 @@ _OWN_HEADERS = frozenset(
 )
 
 
+EXAMPLES = frozenset(
+    """
+    123456 12345678 123456789 1234567890 admin administrator changeme change-me default letmein passw0rd password
+    password1 password123 qwerty root secret test welcome
+    """.split()
+)
+"""Secrets that manuals show and scanners try."""
+
+
 class Secret(_Secret[str]):
     """A secret text that prints as dots; ``get_secret_value()`` reveals it."""
 
@@ -32,6 +41,19 @@ def check_secret(secret: Secret | None) -> Secret | None:
         raise ValueError("is empty: leave it out, or give a value")
     if any(character < " " or character == "\x7f" for character in text):
         raise ValueError("holds a line break or another control character")
+    return secret
+
+
+def check_unguessed(secret: Secret | None, shortest: int = 1) -> Secret | None:
+    """As ``check_secret``, and refuse one that is too short or known to everybody."""
+    if check_secret(secret) is None:
+        return None
+    assert secret is not None
+    text = secret.get_secret_value().strip()
+    if len(text) < shortest:
+        raise ValueError(f"must have {shortest} characters or more")
+    if text.lower() in EXAMPLES:
+        raise ValueError("is an example that everybody knows: choose another")
     return secret
 
 

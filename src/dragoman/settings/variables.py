@@ -28,7 +28,10 @@ _CHOICES = {
 _TEXTS = {
     "DRAGOMAN_CONTENT_FILTER_STOP": ("content_filter_stop",),
     "DRAGOMAN_DB": ("database",),
+    "DRAGOMAN_REDIS": ("redis", "url"),
     "DB_ROOT": ("database_folder",),
+    "DRAGOMAN_SECRET": ("secrets", "key"),
+    "DRAGOMAN_SECRET_PREVIOUS": ("secrets", "previous"),
     "CURSOR_AZURE_DEPLOYMENT": ("models", "cursor_deployment"),
     "APP_NAME": ("about", "name"),
     "APP_VERSION": ("about", "version"),

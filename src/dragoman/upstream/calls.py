@@ -20,7 +20,8 @@ class UpstreamCall:
     """One signed HTTP request. ``headers`` hold a credential, so they never print.
 
     ``provider`` is for messages; ``allow_private`` permits loopback and private addresses.
-    ``withheld`` names what the provider does not take and was left out of body and headers.
+    ``withheld`` names what the provider does not take and was left out of body and headers. ``sent`` is set
+    when the body goes out: until then the provider cannot have acted on it.
     """
 
     method: str
@@ -30,6 +31,7 @@ class UpstreamCall:
     provider: str = ""
     allow_private: bool = False
     withheld: tuple[str, ...] = ()
+    sent: bool = False
 
 
 class UpstreamTrouble(Exception):

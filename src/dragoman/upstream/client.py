@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import io
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
 from yarl import URL
 
 from dragoman.upstream.answers import read_safe_headers
@@ -57,8 +58,11 @@ class UpstreamClient:
         *,
         connect_timeout: float = CONNECT_TIMEOUT,
         first_byte_timeout: float = FIRST_BYTE_TIMEOUT,
+        again: Callable[[], Awaitable[None]] | None = None,
     ) -> UpstreamAnswer:
         """Send the call and wait for the head of the answer, whatever its status.
+
+        ``again`` is awaited before the call is sent a second time, because a kept connection broke.
 
         The caller owns the answer and must close it. Raises UpstreamTrouble: 502 when the provider
         cannot be reached or answers with a redirect, 504 when a deadline (seconds) passes.
@@ -68,7 +72,7 @@ class UpstreamClient:
         token = ATTEMPT.set(attempt)
         try:
             async with asyncio.timeout(first_byte_timeout):
-                response = await self._ask(call, attempt)
+                response = await self._ask(call, attempt, again)
         except TimeoutError:
             raise timed_out(call.provider, f"no answer within {first_byte_timeout:g} s") from None
         except ConnectTimedOut:
@@ -85,21 +89,26 @@ class UpstreamClient:
         if session is not None:
             await session.close()
 
-    async def _ask(self, call: UpstreamCall, attempt: Attempt) -> aiohttp.ClientResponse:
+    async def _ask(
+        self, call: UpstreamCall, attempt: Attempt, again: Callable[[], Awaitable[None]] | None
+    ) -> aiohttp.ClientResponse:
         try:
             return await self._send(call)
         except _BROKEN as error:
             if attempt.fresh or isinstance(error, aiohttp.ClientConnectorError) or _answer_began(error):
                 raise
-        # A kept connection had gone stale; the server closed it before it saw the call.
+        # A kept connection had gone stale. Most likely the server closed it before it saw the call; nobody knows.
+        if again is not None:
+            await again()
         return await self._send(call)
 
     async def _send(self, call: UpstreamCall) -> aiohttp.ClientResponse:
         session = self._session or self._make_session()
         url = self._urls.get(call.url) or self._read_url(call.url)
+        call.sent = False
         # In one piece a large body would hold up the loop; from a stream it goes out bit by bit.
         large = len(call.body) > _LARGE_BODY
-        body = io.BytesIO(call.body) if large else aiohttp.BytesPayload(call.body) if call.body else None
+        body = _Large(call) if large else _Small(call) if call.body else None
         return await session.request(call.method, url, data=body, headers=call.headers, allow_redirects=False)
 
     def _make_session(self) -> aiohttp.ClientSession:
@@ -128,6 +137,30 @@ class UpstreamClient:
             self._urls.clear()
         url = self._urls[text] = URL(text, encoded=True)
         return url
+
+
+class _Small(aiohttp.BytesPayload):
+    """A body that tells when it goes out."""
+
+    def __init__(self, call: UpstreamCall) -> None:
+        super().__init__(call.body)
+        self._call = call
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        self._call.sent = True
+        await super().write_with_length(writer, content_length)
+
+
+class _Large(aiohttp.BytesIOPayload):
+    """As ``_Small``, bit by bit."""
+
+    def __init__(self, call: UpstreamCall) -> None:
+        super().__init__(io.BytesIO(call.body))
+        self._call = call
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        self._call.sent = True
+        await super().write_with_length(writer, content_length)
 
 
 class UpstreamAnswer:

@@ -79,6 +79,11 @@ class Resolver:
         names += [f"{name}/<model>" for name in self._providers]
         return list(dict.fromkeys(names))
 
+    def every_name(self) -> list[str]:
+        """As ``known_names``, and aliases that hold a ``*``: they resolve as they stand, too."""
+        starred = [alias for route in self._settings.routes.values() for alias in route.aliases if "*" in alias]
+        return [*self.known_names(), *starred]
+
     # ------------------------------------------------------------ rules
 
     def _planned(self, model: str, *, literal: bool, request_class: MaybeClass) -> Plan:

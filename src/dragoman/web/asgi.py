@@ -7,6 +7,7 @@ stands in ``Gateway._operations``. It must not know wires, providers or translat
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from dragoman.language.failures import Failure
@@ -28,7 +29,8 @@ from dragoman.web.exchange import (
     Send,
 )
 from dragoman.web.information import Information
-from dragoman.web.models import Catalog, client_shape, cursor_list
+from dragoman.web.models import Catalog, client_shape
+from dragoman.web.permission import surface_refusal
 from dragoman.web.surfaces import CHAT, GEMINI, Match, Surfaces, Unmatched, tidy
 
 Operate = Callable[[Exchange, Match, Caller], Awaitable[None]]
@@ -48,39 +50,61 @@ class Carrier(Protocol):
 class Remembered(Protocol):
     """Where answers lie that a client may ask for again."""
 
+    async def recall(self, owner: str, response_id: str) -> None: ...
     def get(self, owner: str, response_id: str) -> dict[str, object] | None: ...
     def delete(self, owner: str, response_id: str) -> bool: ...
 
 
+class Mount(Protocol):
+    """An application of its own below this one, for paths that no surface has."""
+
+    def takes(self, path: str) -> bool:
+        """Whether the (tidied) path is its own."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What calls go to while one configuration holds.
+
+    ``carriers`` carry the calls of surfaces by name, the relay those of all others; ``cursor_catalog``
+    lists what Cursor is shown.
+    """
+
+    relay: Carrier
+    catalog: Catalog
+    cursor_catalog: Catalog
+    information: Information
+    carriers: Mapping[str, Carrier] = field(default_factory=dict)
+
+
 class Gateway:
-    """The ASGI application. ``carriers`` carry the calls of surfaces by name, the relay those of all others."""
+    """The ASGI application. ``serving`` may be replaced at any time: calls under way end as they began.
+
+    ``mounts`` are asked, in order, about paths that no surface has: model traffic never passes them.
+    """
 
     def __init__(
         self,
-        relay: Carrier,
+        serving: Serving,
         gate: Gate,
-        catalog: Catalog,
-        information: Information,
         remembered: Remembered,
         *,
-        carriers: Mapping[str, Carrier] | None = None,
-        cursor_names: Sequence[str] = (),
         body_limit: int = 32 * 1024 * 1024,
         cors_origins: Sequence[str] = (),
         surfaces: Surfaces | None = None,
+        mounts: Sequence[Mount] = (),
         on_start: Sequence[Hook] = (),
         on_stop: Sequence[Hook] = (),
     ) -> None:
-        self._relay = relay
-        self._carriers = carriers or {}
-        self._cursor_models = encode(cursor_list(cursor_names))
+        self.serving = serving
         self._gate = gate
-        self._catalog = catalog
-        self._information = information
         self._remembered = remembered
         self._room = BodyRoom(each=body_limit)
         self._cors = frozenset(cors_origins)
         self._surfaces = surfaces or Surfaces()
+        self._mounts = mounts
         self._on_start = on_start
         self._on_stop = on_stop
         self._operations: dict[str, Operate] = {
@@ -114,11 +138,17 @@ class Gateway:
 
     async def _serve(self, exchange: Exchange) -> None:
         method = exchange.scope["method"]
+        found = self._surfaces.find(method, exchange.scope["path"])
+        if isinstance(found, Unmatched) and not found.allowed:
+            mount = self._mounted(exchange.scope["path"])
+            if mount is not None:
+                # Before any word about other origins: they have no business there (SR10).
+                await exchange.pass_on(mount)
+                return
         self._allow_origin(exchange)
         if method == "OPTIONS":
             await exchange.answer(204, b"")
             return
-        found = self._surfaces.find(method, exchange.scope["path"])
         if isinstance(found, Unmatched):
             await self._refuse_path(exchange, found)
             return
@@ -130,6 +160,9 @@ class Gateway:
             failure = Failure("authentication", "invalid credential: send a valid key", code="invalid_api_key")
             await self._refuse(exchange, surface.dialect, failure)
             return
+        if (forbidden := surface_refusal(caller, surface)) is not None:
+            await self._refuse(exchange, surface.dialect, forbidden)
+            return
         try:
             await self._operations[surface.operation](exchange, found, caller)
         except Exception as error:
@@ -139,6 +172,10 @@ class Gateway:
                 await self._refuse(exchange, surface.dialect, failure)
         finally:
             self._room.give_back(exchange.held)
+
+    def _mounted(self, path: str) -> Mount | None:
+        path = tidy(path)
+        return next((mount for mount in self._mounts if mount.takes(path)), None)
 
     async def _generate(self, exchange: Exchange, match: Match, caller: Caller) -> None:
         surface = match.surface
@@ -154,7 +191,8 @@ class Gateway:
             failure = Failure("overloaded", "too many large requests at once", retry_after=2)
             await self._refuse(exchange, surface.dialect, failure, [("connection", "close")])
             return
-        carrier = self._carriers.get(match.surface.name, self._relay)
+        serving = self.serving
+        carrier = serving.carriers.get(match.surface.name, serving.relay)
         await carrier.carry(self._call(exchange, match, caller, body), exchange)
 
     def _call(self, exchange: Exchange, match: Match, caller: Caller, body: bytes) -> Call:
@@ -170,6 +208,7 @@ class Gateway:
             headers=exchange.headers,
             operation=operation,
             owner=caller.owner,
+            caller=caller,
             request_id=exchange.request_id,
             surface=surface.name,
         )
@@ -183,14 +222,14 @@ class Gateway:
 
     async def _models(self, exchange: Exchange, match: Match, caller: Caller) -> None:
         shape = client_shape(match.surface.dialect, exchange.headers)
-        await exchange.answer(200, encode(await self._catalog.listed(shape)))
+        await exchange.answer(200, encode(await self.serving.catalog.listed(shape, caller)))
 
     async def _list_for_cursor(self, exchange: Exchange, match: Match, caller: Caller) -> None:
-        await exchange.answer(200, self._cursor_models)
+        await exchange.answer(200, encode(await self.serving.cursor_catalog.listed_for_cursor(caller)))
 
     async def _model(self, exchange: Exchange, match: Match, caller: Caller) -> None:
         shape = client_shape(match.surface.dialect, exchange.headers)
-        entry = await self._catalog.one(match.value, shape)
+        entry = await self.serving.catalog.one(match.value, shape, caller)
         if entry is None:
             failure = Failure("not_found", f"model {match.value!r} is not known here", code="model_not_found")
             await self._refuse(exchange, shape, failure)
@@ -198,6 +237,7 @@ class Gateway:
         await exchange.answer(200, encode(entry))
 
     async def _stored_response(self, exchange: Exchange, match: Match, caller: Caller) -> None:
+        await self._remembered.recall(caller.owner, match.value)
         stored = self._remembered.get(caller.owner, match.value)
         if stored is None:
             await self._refuse_response(exchange, match)
@@ -205,6 +245,7 @@ class Gateway:
         await exchange.answer(200, encode(stored))
 
     async def _forget_response(self, exchange: Exchange, match: Match, caller: Caller) -> None:
+        await self._remembered.recall(caller.owner, match.value)
         if not self._remembered.delete(caller.owner, match.value):
             await self._refuse_response(exchange, match)
             return
@@ -223,10 +264,10 @@ class Gateway:
         await self._refuse_path(exchange, Unmatched(("POST",), match.surface.dialect))
 
     async def _info(self, exchange: Exchange, match: Match, caller: Caller) -> None:
-        await exchange.answer(200, encode(self._information.about()))
+        await exchange.answer(200, encode(self.serving.information.about()))
 
     async def _health(self, exchange: Exchange, match: Match, caller: Caller) -> None:
-        await exchange.answer(200, encode(self._information.health()))
+        await exchange.answer(200, encode(self.serving.information.health()))
 
     async def _hello(self, exchange: Exchange, match: Match, caller: Caller) -> None:
         await exchange.answer(200, b"{}")

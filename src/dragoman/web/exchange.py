@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -19,8 +20,13 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-_SAFE_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
+SAFE_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 _UNSAFE = re.compile(rb"[^\x20-\x7e]")
+
+
+def new_request_id() -> str:
+    """An id of a request, in the order of time: the ledger's index of them grows at its end, which is cheap."""
+    return f"req_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
 
 
 class BodyTooLarge(Exception):
@@ -65,7 +71,7 @@ class Exchange:
         self._send = send
         self.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         given = self.headers.get("x-request-id", "")
-        self.request_id = given if _SAFE_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+        self.request_id = given if SAFE_ID.fullmatch(given) else new_request_id()
         self._extra: list[tuple[bytes, bytes]] = [(b"x-request-id", self.request_id.encode())]
         self.started = False
         self.ended = False
@@ -96,6 +102,10 @@ class Exchange:
                 pieces.append(piece)
             if not message.get("more_body", False):
                 return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
+
+    async def pass_on(self, application: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
+        """Let another application serve it whole."""
+        await application(self.scope, self._receive, self._send)
 
     # ------------------------------------------------------------ the answer
 

@@ -52,6 +52,13 @@ def _of_routes(settings: Settings) -> list[Model]:
     return models
 
 
-def cursor_names(settings: Settings) -> list[str]:
+class ListedForCursor:
     """What Cursor is shown: its own four names, then the routes."""
-    return list(dict.fromkeys([*NAMES, *(name for name, route in settings.routes.items() if route.listed)]))
+
+    def __init__(self, settings: Settings) -> None:
+        names = [*NAMES, *(name for name, route in settings.routes.items() if route.listed)]
+        self._models = [Model(name) for name in dict.fromkeys(names)]
+
+    async def __call__(self) -> list[Model]:
+        """The list."""
+        return self._models

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from dragoman.store.accounts.model import ANONYMOUS, Caller
 from dragoman.web.surfaces import ANTHROPIC, CHAT, GEMINI
 
 _PERMISSION = {
@@ -49,6 +50,8 @@ class Model:
 
 
 Names = Callable[[], Awaitable[Sequence[Model]]]
+Permitted = Callable[[str, Caller], bool]
+"""Whether a caller may use a name."""
 
 
 def client_shape(dialect: str, headers: Mapping[str, str]) -> str:
@@ -59,15 +62,19 @@ def client_shape(dialect: str, headers: Mapping[str, str]) -> str:
 
 
 class Catalog:
-    """The list. ``created`` is one fixed time, so that the list does not change between two askings."""
+    """The list. ``created`` is one fixed time, so that the list does not change between two askings.
 
-    def __init__(self, names: Names, created: int) -> None:
+    A caller is shown what it is ``permitted``, and nothing else.
+    """
+
+    def __init__(self, names: Names, created: int, permitted: Permitted = lambda name, caller: True) -> None:
         self._names = names
         self._created = created
+        self._permitted = permitted
 
-    async def listed(self, shape: str) -> dict[str, Any]:
-        """The whole list in a dialect's shape."""
-        models = list(await self._names())
+    async def listed(self, shape: str, caller: Caller = ANONYMOUS) -> dict[str, Any]:
+        """The caller's whole list in a dialect's shape."""
+        models = await self._of(caller)
         if shape == ANTHROPIC:
             models = list(_with_claude_ids(models))
         entries = [self._entry(model, shape) for model in models]
@@ -78,9 +85,22 @@ class Catalog:
             return {"models": entries}
         return {"object": "list", "data": entries}
 
-    async def one(self, name: str, shape: str) -> dict[str, Any] | None:
-        """One entry, or None."""
+    async def listed_for_cursor(self, caller: Caller = ANONYMOUS) -> dict[str, Any]:
+        """The caller's list as it stands on Cursor's own path."""
+        entries = [
+            {"id": model.id, "object": "model", "created": 0, "owned_by": "cursor"} for model in await self._of(caller)
+        ]
+        return {"object": "list", "data": entries}
+
+    async def _of(self, caller: Caller) -> list[Model]:
         models = await self._names()
+        if not any(scope.rules.models for scope in caller.scopes):
+            return list(models)
+        return [model for model in models if self._permitted(model.id, caller)]
+
+    async def one(self, name: str, shape: str, caller: Caller = ANONYMOUS) -> dict[str, Any] | None:
+        """One entry, or None."""
+        models = await self._of(caller)
         return next((self._entry(model, shape) for model in _with_claude_ids(models) if model.id == name), None)
 
     def _entry(self, model: Model, shape: str) -> dict[str, Any]:
@@ -121,14 +141,6 @@ def _with_claude_ids(models: Sequence[Model]) -> Iterator[Model]:
             seen.add(model.claude_id)
             shown = model.display_name or display_name(model.id)
             yield replace(model, id=model.claude_id, display_name=shown)
-
-
-def cursor_list(names: Sequence[str]) -> dict[str, Any]:
-    """The list on Cursor's own path."""
-    return {
-        "object": "list",
-        "data": [{"id": name, "object": "model", "created": 0, "owned_by": "cursor"} for name in names],
-    }
 
 
 def display_name(name: str) -> str:

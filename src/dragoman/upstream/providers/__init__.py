@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dragoman.settings.model import Settings
 from dragoman.upstream.calls import Operation, UpstreamCall
 from dragoman.upstream.providers.anthropic import Anthropic
@@ -22,12 +24,17 @@ PROVIDERS: dict[str, type[Provider]] = {
 }
 
 
-def make_providers(settings: Settings) -> dict[str, Provider]:
-    """Every configured provider by name. Raises ConfigError for an address that is not allowed."""
-    return {
-        name: PROVIDERS[said.kind](name, said.model_copy(update={"families": settings.models.families | said.families}))
-        for name, said in settings.providers.items()
-    }
+def make_providers(settings: Settings, before: Mapping[str, Provider] | None = None) -> dict[str, Provider]:
+    """Every configured provider by name. Raises ConfigError for an address that is not allowed.
+
+    Those of ``before`` whose settings are the same stay, with the tokens they hold.
+    """
+    made: dict[str, Provider] = {}
+    for name, said in settings.providers.items():
+        known = (before or {}).get(name)
+        said = said.model_copy(update={"families": settings.models.families | said.families})
+        made[name] = known if known is not None and known.settings == said else PROVIDERS[said.kind](name, said)
+    return made
 
 
 __all__ = ["PROVIDERS", "Operation", "Provider", "SimProvider", "UpstreamCall", "make_providers"]

@@ -62,6 +62,11 @@ class Provider(ABC):
 
     # ------------------------------------------------------------ facts
 
+    @property
+    def vendor(self) -> str:
+        """Who runs the service; empty where that changes nothing."""
+        return self.settings.vendor or self._vendor()
+
     def profile(self, model: str, surface_dialect: str, request: Request | None, *, family: str = "") -> Profile:
         """Facts about one model of this provider, in the dialect it is best asked in.
 

@@ -1,0 +1,1 @@
+"""People, groups and keys. It must not know HTTP, nor what a call costs."""

@@ -1,0 +1,48 @@
+"""Puts administration together: the management API and the calls of the earlier proxies, behind one sign-in.
+
+It must not know what either does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dragoman.settings import Settings
+from dragoman.store.database import Database
+from dragoman.store.secrets import Cipher
+from dragoman.web.api.application import Api
+from dragoman.web.api.desk import Desk
+from dragoman.web.asgi import Mount
+from dragoman.web.attempts import Attempts
+from dragoman.web.legacy.application import Legacy
+from dragoman.web.legacy.login import Login
+from dragoman.web.legacy.office import Office
+from dragoman.web.sessions import Sessions
+from dragoman.web.signin import Clock, Ring, SignIn
+
+ATTEMPTS = 10
+"""Wrong guesses in a minute from one address, whatever they were at."""
+
+
+def management(
+    settings: Settings,
+    database: Database,
+    ring: Ring,
+    *,
+    cipher: Cipher,
+    clock: Clock,
+    attempts: int = ATTEMPTS,
+) -> Sequence[Mount]:
+    """What to mount on the gateway. ``clock`` gives microseconds since 1970."""
+    admin_key, token, password = settings.admin.key, settings.auth.token, settings.admin.password
+    signin = SignIn(
+        ring,
+        Attempts(attempts, clock),
+        Sessions(database, clock, bond=password.get_secret_value() if password is not None else ""),
+        admin_key=admin_key.get_secret_value() if admin_key is not None else None,
+        shared_token=token.get_secret_value() if token is not None else None,
+        trusted=settings.server.trusted_proxies,
+    )
+    desk = Desk(database, signin, settings, cipher, clock)
+    office = Office(database, signin, settings, Login(settings.admin, clock), clock)
+    return Api(desk), Legacy(office)
