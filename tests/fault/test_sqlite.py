@@ -35,7 +35,7 @@ print("held", flush=True)
 sys.stdin.readline()
 connection.execute("ROLLBACK")
 """
-TIMING = Timing(commit=0.3, patience=1.0, retry=0.05, note=0.05)
+TIMING = Timing(commit=0.3, patience=10.0, retry=0.05, note=0.05)
 ASK = {"model": "big", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
 
 Fault = Callable[["Gateway"], contextlib.AbstractAsyncContextManager[None]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 
@@ -32,13 +33,16 @@ async def sent(
 
     dripping = asyncio.ensure_future(drip())
     async with asyncio.timeout(patience):
-        answer = await reader.read()
+        lines = await reader.readuntil(b"\r\n\r\n")
+        first, *rest = lines.decode().strip().split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in rest)
+        # Not to the end: what still drips after the answer is met with a reset.
+        body = await reader.readexactly(int(headers["content-length"]))
     dripping.cancel()
     writer.close()
-    await writer.wait_closed()
-    lines, _, body = answer.partition(b"\r\n\r\n")
-    first, *rest = lines.decode().split("\r\n")
-    return int(first.split()[1]), dict(line.lower().split(": ", 1) for line in rest), body
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+    return int(first.split()[1]), headers, body
 
 
 def said(path: str, body: bytes) -> str:
