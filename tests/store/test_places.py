@@ -30,12 +30,12 @@ def test_the_order_of_places(tmp_path: Path) -> None:
     def url(database: str = "", folder: str = "") -> str:
         return find_place(database, folder, here=here, found=found).url
 
-    assert url("/x/named.db", "/root") == "sqlite:////x/named.db"
-    assert url("named.db", "/root") == f"sqlite:///{here}/named.db"
+    assert url("/x/named.db", "/elsewhere") == "sqlite:////x/named.db"
+    assert url("named.db", "/elsewhere") == f"sqlite:///{here}/named.db"
     assert url(str(older)) == f"sqlite:///{older}/dragoman.db"
     assert url("sqlite:///named.db") == f"sqlite:///{here}/named.db"
     assert url("postgres://me@db/x") == "postgres://me@db/x"
-    assert url("", str(tmp_path / "root")) == f"sqlite:///{tmp_path}/root/dragoman.db"
+    assert url("", str(tmp_path / "own")) == f"sqlite:///{tmp_path}/own/dragoman.db"
     assert url() == f"sqlite:///{older}/dragoman.db"
     data.mkdir()
     assert url() == f"sqlite:///{data}/dragoman.db"

@@ -43,6 +43,7 @@ def management(
         shared_token=token.get_secret_value() if token is not None else None,
         trusted=settings.server.trusted_proxies,
     )
-    desk = Desk(database, signin, settings, cipher, clock)
-    office = Office(database, signin, settings, Login(settings.admin, clock), clock)
+    desk = Desk(database=database, signin=signin, settings=settings, clock=clock, cipher=cipher)
+    login = Login(settings.admin, clock)
+    office = Office(database=database, signin=signin, settings=settings, clock=clock, login=login)
     return Api(desk), Legacy(office)

@@ -5,50 +5,23 @@ It must not know resources.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar
+from typing import Annotated
 
 from fastapi import Depends, Request
-from sqlalchemy import Connection
 
-from dragoman.settings import Settings
 from dragoman.store.accounts.model import Caller
-from dragoman.store.database import Database
 from dragoman.store.secrets import Cipher
 from dragoman.web.api.errors import forbidden
 from dragoman.web.api.permissions import permitted
-from dragoman.web.audit import note
-from dragoman.web.signin import SignIn
-
-Result = TypeVar("Result")
+from dragoman.web.workroom import Workroom
 
 
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """``clock`` gives microseconds; ``cipher`` seals the credentials of providers."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk(Workroom):
+    """``cipher`` seals the credentials of providers."""
 
-    database: Database
-    signin: SignIn
-    settings: Settings
     cipher: Cipher
-    clock: Callable[[], int]
-
-    async def read(self, work: Callable[[Connection], Result]) -> Result:
-        """Run it in a transaction that changes nothing."""
-        return await self.database.read(work)
-
-    async def report(self, work: Callable[[Connection], Result]) -> Result:
-        """As ``read``, for sums and long lists: they may take a while, and not for ever."""
-        return await self.database.report(work)
-
-    async def write(self, work: Callable[[Connection], Result]) -> Result:
-        """Run it in one transaction, and let keys and rights be known anew before this returns."""
-        return await self.signin.ring.write(work)
-
-    def note(self, connection: Connection, caller: Caller, action: str, target: str, **details: Any) -> None:
-        """Write down what was done, in the transaction that does it. ``details`` hold no secrets."""
-        note(connection, self.clock(), caller, action, target, **details)
 
 
 def desk_of(request: Request) -> Desk:
