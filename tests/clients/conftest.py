@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -16,6 +15,7 @@ import pytest
 import uvicorn
 
 from dragoman.upstream.sim import sim_app
+from tests.ports import free_port
 
 CONFIG = """
 version: 1
@@ -27,13 +27,6 @@ providers:
   google: {{kind: gemini, base_url: "{sim}", api_key: upstream-key, allow_private: true}}
 """
 PROVIDERS = ["chat", "responses", "claude", "google"]
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
@@ -71,13 +64,14 @@ def serve(folder: Path, *words: str, **environment: str) -> Iterator[str]:
         yield base
     finally:
         child.terminate()
-        child.wait(10)
+        child.wait(60)
 
 
 def _wait_until_healthy(base: str, child: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(200):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(f"{base}/health", timeout=1):
+            with urllib.request.urlopen(f"{base}/health", timeout=5):
                 return
         except OSError:
             assert child.poll() is None, log.read_text()

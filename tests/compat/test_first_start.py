@@ -50,7 +50,7 @@ def test_T_67_the_token_is_on_standard_output_alone(tmp_path: Path) -> None:
         assert child.stdout is not None
         printed = next(line for line in child.stdout if _KEY.search(line))
         child.terminate()
-        _, logged = child.communicate(timeout=15)
+        _, logged = child.communicate(timeout=60)
     [token] = _KEY.findall(printed)
     assert token not in logged
 
@@ -130,7 +130,7 @@ def told(url: str, path: str, body: Any = None, *, credential: str = "") -> Any:
     """The answer of one call; a POST if it has a body."""
     headers = {"x-api-key": credential} if credential else {}
     data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(urllib.request.Request(f"{url}{path}", data, headers), timeout=10) as answer:
+    with urllib.request.urlopen(urllib.request.Request(f"{url}{path}", data, headers), timeout=60) as answer:
         return json.load(answer)
 
 
@@ -139,7 +139,7 @@ def asked(url: str, credential: str) -> int:
     body = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
     request = urllib.request.Request(f"{url}/v1/messages", json.dumps(body).encode(), headers)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

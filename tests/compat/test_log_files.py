@@ -179,10 +179,10 @@ def _worker(path: str, name: str, ready: object) -> None:
     file = DatedFile(path, clock=clock)
     for day in range(1, 6):
         clock.now = at(day)
-        ready.wait(20)  # type: ignore[attr-defined]
+        ready.wait(90)  # type: ignore[attr-defined]
         for number in range(50):
             file.write(f"{name} {day} {number}\n")
-        ready.wait(20)  # type: ignore[attr-defined]
+        ready.wait(90)  # type: ignore[attr-defined]
 
 
 def test_T_69_several_workers_do_not_rotate_against_each_other(tmp_path: Path) -> None:

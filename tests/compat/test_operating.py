@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.compat.test_docs import snippets
-from tests.fault.gateway import free_port
+from tests.ports import free_port
 from tests.relay.rig import Asked, Rig, Wire, chat_stream, running
 from tests.settings.test_cli import environment
 from tests.store.accounts_rig import chat_db, infini_db, infini_key, sha

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dragoman.web.surfaces import SURFACES
+from tests.patience import SOON
 from tests.relay.rig import ASK, CHAT_ASK, GEMINI_ASK, RESPONSES_ASK, Rig, chat_body, running, whole
 
 MODEL_CALLS: dict[str, Any] = {
@@ -216,7 +217,7 @@ async def test_C13_codex_is_told_to_use_http_below_every_root() -> None:
             reader, writer = await asyncio.open_connection("127.0.0.1", rig.port)
             head = f"GET {root}/responses HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n"
             writer.write(head.encode())
-            got = await asyncio.wait_for(reader.read(), 3)
+            got = await asyncio.wait_for(reader.read(), SOON)
             writer.close()
             assert got.startswith(b"HTTP/1.1 426 ")
             assert json.loads(got.partition(b"\r\n\r\n")[2])["error"]["code"] == "upgrade_required"

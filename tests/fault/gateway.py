@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fault.watched import HOLDS
+from tests.ports import free_port
 
 ADMIN_KEY = f"admin-{secrets.token_urlsafe(24)}"
 SECRET = secrets.token_urlsafe(48)
@@ -142,7 +143,7 @@ class Gateway:
             return child.wait(seconds)
         except subprocess.TimeoutExpired:
             child.kill()
-            child.wait(10)
+            child.wait(60)
             return None
 
     # ------------------------------------------------------------ what it says
@@ -191,11 +192,3 @@ def _sources() -> str:
 
     package = Path(dragoman.__file__).resolve().parents[1]
     return os.pathsep.join([str(package), str(Path(__file__).resolve().parents[2])])
-
-
-def free_port() -> int:
-    """A port that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

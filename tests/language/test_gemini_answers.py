@@ -125,6 +125,14 @@ def test_S12_an_end_without_a_reason_is_a_failure() -> None:
     assert isinstance(events[-3], PartEnded)
 
 
+@pytest.mark.parametrize("index", [{}, {"index": 0}])
+def test_S16_an_end_without_content_is_an_end(index: Body) -> None:
+    last = {"candidates": [{**index, "finishReason": "MAX_TOKENS"}]}
+    response = streamed(chunk({"text": "a"}), last)
+    assert response.parts == [Text("a")]
+    assert response.finish.reason == "length"
+
+
 def test_S13_done_is_taken_as_an_end() -> None:
     response = fold(stream(sse(chunk({"functionCall": {"name": "f"}})) + b"data: [DONE]\n\n"))
     assert response.finish.reason == "tool_calls"

@@ -19,7 +19,8 @@ from dragoman.store.database import open_database
 from dragoman.store.ledger.check import violations
 from dragoman.store.ledger.ledger import wall_clock
 from dragoman.store.schema import budget_windows, entries, intents
-from tests.clients.conftest import free_port, serve
+from tests.clients.conftest import serve
+from tests.ports import free_port
 
 ADMIN = "an-admin-key-for-tests-0001"
 SHARED = "a-shared-token-for-tests"

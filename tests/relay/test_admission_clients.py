@@ -150,7 +150,7 @@ async def test_N6_a_limit_waits_as_told_and_then_lets_through(running: House) ->
             assert "retryDelay" in json.dumps(caught.value.error.details)
             continue
         assert await asyncio.to_thread(ask, running.url, key) == 2, name
-        assert 1.5 < time.monotonic() - began < 6, name
+        assert 1.5 < time.monotonic() - began < 60, f"{name} waits as told, and not a whole minute"
 
 
 async def test_N6_every_answer_tells_limits_in_the_sdks_words(running: House) -> None:

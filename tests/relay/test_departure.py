@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.patience import SOON
 from tests.relay.rig import ASK, CHAT_ASK, Asked, Wire, anthropic_events, chat_chunk, chat_stream, replay, running
 
 STREAM = {**ASK, "stream": True}
@@ -50,7 +51,7 @@ async def test_E14_the_provider_is_let_go_within_a_second(script: Any, path: str
     async with running() as rig:
         rig.provider.script = script
         _, writer = await rig.raw(path, body)
-        await asyncio.wait_for(rig.provider.arrived.wait(), 2)
+        await asyncio.wait_for(rig.provider.arrived.wait(), SOON)
         await asyncio.sleep(0.15)
         writer.close()
         await rig.provider.wires[0].wait_gone(1.0)

@@ -193,6 +193,20 @@ def test_T05_thoughts_return_to_where_they_stood() -> None:
     assert receipt.header() == "restored=1"
 
 
+def test_T05_the_kept_thought_stands_for_its_bare_words() -> None:
+    keepsakes = Keepsakes()
+    kept = Reasoning("why", {"anthropic": {"signature": "s1"}})
+    keepsakes.keep("ada", "c1", Keepsake({}, [kept]))
+    keepsakes.keep("ada", "c2", Keepsake({}, [Reasoning("plain")]), plain=True)
+    request = history(Reasoning("why", {"openai_chat": {"~fields": ["reasoning"]}}), ToolCall("c1", "look", "{}"))
+    keepsakes.restore("ada", request, Receipt())
+    assert request.messages[0].parts == [kept, ToolCall("c1", "look", "{}")]
+    for words, call in (Reasoning("mine", {"anthropic": {"signature": "own"}}), "c1"), (Reasoning("plain"), "c2"):
+        own = history(words, ToolCall(call, "look", "{}"))
+        keepsakes.restore("ada", own, Receipt())
+        assert own.messages[0].parts[0] is words
+
+
 def test_T05_keepsakes_belong_to_their_owner_and_never_overrule_the_client() -> None:
     keepsakes = Keepsakes()
     keepsakes.keep("ada", "c1", Keepsake({"gemini": {"thoughtSignature": "kept"}}, []))

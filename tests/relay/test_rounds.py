@@ -15,6 +15,7 @@ from dragoman.language.registry import DIALECTS
 from dragoman.relay.rounds import MOST, Rounds, joined, paused
 from dragoman.relay.streaming import Patience
 from tests import corpus
+from tests.patience import SOON
 from tests.relay.rig import ASK, CHAT_ASK, GEMINI_ASK, RESPONSES_ASK, Asked, Rig, Script, Wire, events_of, running
 from tests.relay.test_survival import two_accounts
 
@@ -432,7 +433,7 @@ async def test_S20_a_client_that_leaves_between_rounds_ends_them(stream: bool) -
     async with running("anthropic") as rig:
         rig.provider.script = slow(begun, go)
         _, writer = await rig.raw("/v1/chat/completions", {**CHAT_ASK, "stream": stream})
-        await asyncio.wait_for(begun.wait(), 3)
+        await asyncio.wait_for(begun.wait(), SOON)
         writer.close()
         await rig.provider.wires[-1].wait_gone(1.0)
         record = await rig.record()

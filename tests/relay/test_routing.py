@@ -9,6 +9,7 @@ from dragoman.language.failures import Failure
 from dragoman.relay.health import Health
 from dragoman.relay.routing import MOST_TRIES, SPARE, Routing, Shot
 from dragoman.upstream.plans import Plan, Resolved
+from tests.patience import SOON
 
 A, B, C = (Resolved(name, "m", "route") for name in "abc")
 THROTTLE = Failure("rate_limit", "slow down", retry_after=30)
@@ -217,7 +218,7 @@ async def test_many_wait_for_the_few_who_find_out() -> None:
     await asyncio.sleep(0.05)
     assert sum(one.done() for one in going) == SPARE
     made.health.answers(Shot(B, 0).spot)
-    done, _ = await asyncio.wait(going, timeout=0.5)
+    done, _ = await asyncio.wait(going, timeout=SOON)
     assert len(done) == 30
     assert all(one.result() is not None for one in done)
 

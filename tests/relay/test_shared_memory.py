@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from dragoman.relay.answering import Memory
 from dragoman.relay.keepsakes import Keepsake, Keepsakes, read_keepsake, write_keepsake
 from dragoman.relay.stored_responses import StoredResponses
 from dragoman.store.secrets import Cipher
+from tests.patience import SOON, until
 from tests.relay.admission_rig import RealRedis
 from tests.relay.rig import CALM, Asked, FakeProvider, Rig, Wire, chat_body, served, settings_for
 
@@ -52,13 +53,6 @@ def redis(server: RealRedis) -> RealRedis:
     return server
 
 
-async def until(condition: Callable[[], object], seconds: float = 2.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "too late"
-        await asyncio.sleep(0.005)
-
-
 @dataclass
 class Replica:
     """What one gateway remembers."""
@@ -83,7 +77,7 @@ async def replica(redis: RealRedis, cipher: Cipher = CIPHER, key: bytes = b"key"
     await news.start()
     await deposit.start()
     try:
-        await until(lambda: news.up, 5.0)
+        await until(lambda: news.up)
         yield Replica(news, deposit, memory)
     finally:
         await deposit.close()
@@ -152,7 +146,7 @@ async def test_R24_a_conversation_goes_on_at_another_gateway(redis: RealRedis) -
             began = time.monotonic()
             status, _, said = await second.post("/v1/responses", {**body, "previous_response_id": alone["id"]})
             assert (status, said["error"]["code"]) == (400, "previous_response_not_found")
-            assert time.monotonic() - began < 1.0
+            assert time.monotonic() - began < SOON
     await provider.stop()
 
 
@@ -255,7 +249,7 @@ async def test_a_stalled_redis_costs_a_call_a_quarter_of_a_second_once(redis: Re
             began = time.monotonic()
             for _ in range(20):
                 assert await one.deposit.take(["dragoman:t:1"]) is None
-            assert time.monotonic() - began < 0.6
+            assert time.monotonic() - began < 2.5, "twenty quarters would be twice as long"
         finally:
             redis.go_on()
         await asyncio.sleep(1.1)

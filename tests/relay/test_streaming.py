@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dragoman.relay.streaming import Patience
+from tests.patience import SOON
 from tests.relay.rig import (
     ASK,
     CHAT_ASK,
@@ -63,7 +64,7 @@ async def test_B09_each_event_leaves_before_the_next_arrives(dialect: str) -> No
         await wire.stream(chat_chunk("", role="assistant"), end=False)
         for word in words:
             await wire.chunk(chat_chunk(word))
-            assert await asyncio.wait_for(seen.get(), 2) == word
+            assert await asyncio.wait_for(seen.get(), SOON) == word
         for piece in (chat_chunk(finish="stop"), chat_usage(), DONE):
             await wire.chunk(piece)
         await wire.end()

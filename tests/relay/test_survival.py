@@ -15,6 +15,7 @@ import pytest
 
 from dragoman.relay.streaming import Patience
 from dragoman.settings import Settings
+from tests.patience import SOON
 from tests.relay.rig import (
     ASK,
     CALM,
@@ -186,9 +187,9 @@ async def test_with_nobody_left_the_start_of_a_message_is_not_held_back() -> Non
     targets = [{"provider": "second", "model": "two"}]
     async with two_accounts(reset, slow, kinds=("anthropic", "anthropic"), targets=targets) as two:
         reader, writer = await two.rig.raw("/v1/messages", STREAM)
-        await asyncio.wait_for(reader.readuntil(b"message_start"), 2)
+        await asyncio.wait_for(reader.readuntil(b"message_start"), SOON)
         release.set()
-        assert b"message_stop" in await asyncio.wait_for(reader.readuntil(b"message_stop"), 2)
+        assert b"message_stop" in await asyncio.wait_for(reader.readuntil(b"message_stop"), SOON)
         writer.close()
 
 

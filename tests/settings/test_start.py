@@ -25,7 +25,7 @@ def loaded(folder: Path, *words: str) -> set[str]:
     """The modules of a command that has ended well."""
     done = subprocess.run(
         [sys.executable, "-c", _LOADED, *words],
-        cwd=folder, env=environment(DRAGOMAN_DB="dragoman.db"), capture_output=True, text=True, timeout=30,
+        cwd=folder, env=environment(DRAGOMAN_DB="dragoman.db"), capture_output=True, text=True, timeout=90,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return set(done.stderr.splitlines())

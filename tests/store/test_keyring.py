@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -20,6 +19,7 @@ from dragoman.store.accounts.keyring import KeyRing, Standing
 from dragoman.store.accounts.model import Caller, Rules
 from dragoman.store.accounts.words import changed
 from dragoman.store.database import Database, StoreUnavailable, open_database
+from tests.patience import until
 from tests.store.accounts_rig import HASHER, NOW, SECOND, Clock, add_person, ring_of
 
 
@@ -30,15 +30,6 @@ async def watching(ring: KeyRing) -> AsyncIterator[KeyRing]:
         yield ring
     finally:
         await ring.stop()
-
-
-async def until(condition: Any, seconds: float = 1.0) -> float:
-    """Seconds until the condition held; fails when it took more than it may."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, "too late"
-        await asyncio.sleep(0.01)
-    return time.monotonic() - began
 
 
 async def test_X11_keys_are_known_from_memory(database: Database) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -13,6 +12,7 @@ from dragoman.store.accounts import keys
 from dragoman.store.accounts.keyring import KeyRing
 from dragoman.store.database import Database
 from dragoman.store.news import read_note
+from tests.patience import until
 from tests.relay.admission_rig import RealRedis
 from tests.store.accounts_rig import HASHER, add_person
 
@@ -41,15 +41,6 @@ def redis(server: RealRedis) -> RealRedis:
     return server
 
 
-async def until(condition: Callable[[], object], seconds: float = 1.0) -> float:
-    """Seconds until the condition held; fails when it took more than it may."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < seconds, "too late"
-        await asyncio.sleep(0.005)
-    return time.monotonic() - began
-
-
 class Listener:
     """One replica: what it heard, and how often it may have missed something."""
 
@@ -73,7 +64,7 @@ async def listening(*listeners: Listener) -> AsyncIterator[None]:
     for one in listeners:
         await one.news.start()
     try:
-        await until(lambda: all(one.news.up for one in listeners), 5.0)
+        await until(lambda: all(one.news.up for one in listeners))
         yield
     finally:
         for one in listeners:
@@ -123,14 +114,14 @@ async def test_what_was_told_while_redis_was_away_is_told_when_it_is_back(redis:
     here, there = Listener(redis), Listener(redis)
     async with listening(here, there):
         redis.stop()
-        await until(lambda: not there.news.up, 3.0)
+        await until(lambda: not there.news.up)
         here.news.tell("weather", b"obsolete")
         here.news.tell("weather", b"storm")
         here.news.note("weather", "town", b"hail", stamp=1, seconds=60)
         await asyncio.sleep(0.3)
         redis.start()
-        await until(lambda: here.news.up and there.news.up, 8.0)
-        await until(lambda: redis.client.hexists("dragoman:notes:weather", "town"), 8.0)
+        await until(lambda: here.news.up and there.news.up)
+        await until(lambda: redis.client.hexists("dragoman:notes:weather", "town"))
         assert b"obsolete" not in there.heard
         assert there.joins == 2, "who may have missed something looks again"
 
@@ -140,10 +131,10 @@ async def test_a_redis_that_is_silent_is_given_up_and_found_again(redis: RealRed
     async with listening(one):
         redis.stall()
         try:
-            await until(lambda: not one.news.up, 2.0)
+            await until(lambda: not one.news.up)
         finally:
             redis.go_on()
-        await until(lambda: one.news.up, 10.0)
+        await until(lambda: one.news.up)
         assert one.joins == 2
 
 
@@ -192,7 +183,7 @@ async def replicas(database: Database, redis: RealRedis, poll: float = 0.4) -> A
         await one.ring.start()
         await one.news.start()
     try:
-        await until(lambda: here.news.up and there.news.up, 5.0)
+        await until(lambda: here.news.up and there.news.up)
         yield here, there
     finally:
         await here.close()
@@ -206,8 +197,8 @@ async def test_S5_a_key_revoked_on_one_replica_is_refused_on_the_other_at_once(
     async with replicas(database, redis, poll=60.0) as (here, there):
         assert there.ring.caller(made.credential) is not None
         await here.ring.write(lambda connection: keys.deactivate(connection, made.key.id))
-        took = await until(lambda: there.ring.caller(made.credential) is None)
-        assert took < 0.5, "it was told, not found by looking"
+        # It was told, and did not find it by looking.
+        await until(lambda: there.ring.caller(made.credential) is None)
 
 
 async def test_S5_a_revocation_is_told_although_the_watch_was_first_to_see_it(
@@ -252,8 +243,8 @@ async def test_S5_what_was_revoked_while_redis_was_away_is_known_when_it_is_back
     made = await database.write(lambda connection: add_person(connection, "ann"))
     async with replicas(database, redis, poll=60.0) as (here, there):
         redis.stop()
-        await until(lambda: not there.news.up, 3.0)
+        await until(lambda: not there.news.up)
         await here.ring.write(lambda connection: keys.deactivate(connection, made.key.id))
         assert there.ring.caller(made.credential) is not None
         redis.start()
-        await until(lambda: there.ring.caller(made.credential) is None, 8.0)
+        await until(lambda: there.ring.caller(made.credential) is None)

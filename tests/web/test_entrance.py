@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dragoman.web.credentials import ANONYMOUS, Caller, Gate, shared_token_check, shown_credentials
+from tests.patience import SOON
 from tests.relay.rig import ASK, CHAT_ASK, GEMINI_ASK, RESPONSES_ASK, chat_body, running, whole
 
 TOKEN = "inbound-token-1"
@@ -204,7 +205,7 @@ async def test_a_body_over_the_limit_is_a_413(path: str, _: Any, announced: bool
             writer.write(head + b"transfer-encoding: chunked\r\n\r\n")
             for _number in range(11):
                 writer.write(b"3e8\r\n" + b" " * 1000 + b"\r\n")
-        got = await asyncio.wait_for(reader.read(), 3)
+        got = await asyncio.wait_for(reader.read(), SOON)
         writer.close()
         assert got.startswith(b"HTTP/1.1 413 ")
         assert b"10000 bytes" in got

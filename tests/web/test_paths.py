@@ -8,6 +8,7 @@ import json
 import pytest
 
 from dragoman.web.surfaces import SURFACES, Match, Surfaces, Unmatched, tidy
+from tests.patience import SOON
 from tests.relay.rig import ASK, CHAT_ASK, GEMINI_ASK, chat_body, running, whole
 
 SURFACES_TABLE = Surfaces()
@@ -125,7 +126,7 @@ async def test_C13_a_websocket_upgrade_is_answered_with_426() -> None:
             b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
             b"openai-beta: responses_websockets=2026-02-06\r\n\r\n"
         )
-        got = await asyncio.wait_for(reader.read(), 3)
+        got = await asyncio.wait_for(reader.read(), SOON)
         head, _, body = got.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 426 ")
         assert json.loads(body)["error"]["code"] == "upgrade_required"

@@ -14,6 +14,7 @@ import pytest
 from dragoman.app import Works
 from dragoman.keeping import Kept, keep
 from dragoman.settings import Settings
+from tests.patience import SOON
 from tests.relay.admission_rig import RealRedis
 from tests.relay.rig import CALM, FakeProvider, Rig, chat_body, served, whole
 
@@ -68,7 +69,7 @@ async def pair(database_url: str, redis: RealRedis) -> AsyncIterator[list[tuple[
         }
     )
     async with gateway(settings, provider) as one, gateway(settings, provider) as two:
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + SOON
         while not all(kept.fabric is not None and kept.fabric.news.up for _, kept in (one, two)):
             assert time.monotonic() < deadline
             await asyncio.sleep(0.01)
@@ -98,7 +99,7 @@ async def test_S5_a_key_revoked_at_one_gateway_is_refused_by_the_other_within_a_
         assert (await here.get(f"/api/v1/keys/{identity}/deactivate", "POST", **ADMIN))[0] == 200
         revoked = time.monotonic()
         while (await there.post("/v1/chat/completions", body, **bearer))[0] != 401:
-            assert time.monotonic() - revoked < 1.0
+            assert time.monotonic() - revoked < SOON
             await asyncio.sleep(0.01)
 
 
