@@ -43,6 +43,7 @@ from dragoman.web.credentials import Gate, gate_of
 from dragoman.web.information import Information
 from dragoman.web.listing import Listed, ListedForCursor
 from dragoman.web.models import Catalog
+from dragoman.web.readiness import Readiness
 from dragoman.web.surfaces import ANTHROPIC, CHAT, COMPACTION, CURSOR, RESPONDING
 
 _log = get_logger("app")
@@ -105,7 +106,7 @@ class Works:
         self._settings = settings
         self._gateway: Gateway | None = None
 
-    def gateway(self, gate: Gate, mounts: Sequence[Mount] = ()) -> Gateway:
+    def gateway(self, gate: Gate, mounts: Sequence[Mount] = (), readiness: Readiness | None = None) -> Gateway:
         """The application, which follows every later ``adopt``."""
         settings, house = self._settings, self._house
         self._gateway = Gateway(
@@ -114,6 +115,7 @@ class Works:
             house.memory.stored,
             body_limit=settings.limits.body,
             cors_origins=settings.server.cors_origins,
+            readiness=readiness,
             mounts=mounts,
             on_start=[self._start],
             on_stop=[house.upstream.close, self._simulated.stop],

@@ -31,6 +31,7 @@ from dragoman.web.exchange import (
 from dragoman.web.information import Information
 from dragoman.web.models import Catalog, client_shape
 from dragoman.web.permission import surface_refusal
+from dragoman.web.readiness import Readiness
 from dragoman.web.surfaces import CHAT, GEMINI, Match, Surfaces, Unmatched, tidy
 
 Operate = Callable[[Exchange, Match, Caller], Awaitable[None]]
@@ -94,6 +95,7 @@ class Gateway:
         body_limit: int = 32 * 1024 * 1024,
         cors_origins: Sequence[str] = (),
         surfaces: Surfaces | None = None,
+        readiness: Readiness | None = None,
         mounts: Sequence[Mount] = (),
         on_start: Sequence[Hook] = (),
         on_stop: Sequence[Hook] = (),
@@ -104,6 +106,7 @@ class Gateway:
         self._room = BodyRoom(each=body_limit)
         self._cors = frozenset(cors_origins)
         self._surfaces = surfaces or Surfaces()
+        self._readiness = readiness or Readiness()
         self._mounts = mounts
         self._on_start = on_start
         self._on_stop = on_stop
@@ -123,6 +126,7 @@ class Gateway:
             "hello": self._hello,
             "ok": self._ok,
             "nothing": self._nothing,
+            "ready": self._ready,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -277,6 +281,10 @@ class Gateway:
 
     async def _nothing(self, exchange: Exchange, match: Match, caller: Caller) -> None:
         await exchange.answer(204, b"")
+
+    async def _ready(self, exchange: Exchange, match: Match, caller: Caller) -> None:
+        missing = self._readiness.missing()
+        await exchange.answer(503 if missing else 200, encode({"ready": not missing, "missing": missing}))
 
     # ------------------------------------------------------------ refusals
 

@@ -84,6 +84,7 @@ SURFACES: tuple[Surface, ...] = (
     Surface("GET", "/", "info", CHAT, "info", open=True),
     Surface("GET", "/health", "health", CHAT, "health", open=True),
     Surface("GET", "/healthz", "healthz", CHAT, "nothing", open=True),
+    Surface("GET", "/readyz", "readyz", CHAT, "ready", open=True),
     Surface("GET", "/api/hello", "hello", ANTHROPIC, "hello", open=True),
 )
 

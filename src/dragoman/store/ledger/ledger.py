@@ -172,6 +172,15 @@ class Ledger:
         """Whether the database takes nothing at the moment."""
         return self._down
 
+    @property
+    def takes_calls(self) -> bool:
+        """Whether a call that began now would be let in: a database that is away a moment only makes it wait."""
+        if self._policy == "spool":
+            return True
+        if self._alone:
+            return not self._down
+        return time.monotonic() - self._last_beat < self._timing.renew + self._timing.patience
+
     def listen(self, listener: Callable[[], None]) -> None:
         """Call it before counts of output are written, so that it may tell them by ``noted``."""
         self._listeners.append(listener)
