@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from dragoman.store.database import Database, open_database
+from dragoman.store.database import Database, Result, Work, open_database
 from dragoman.store.migrate import migrate
 from dragoman.store.objects import get, open_secret, put
 from dragoman.store.schema import facts, objects
 from dragoman.store.secrets import FILE, Cipher, Secrets, SecretUnusable, load_secrets
+from tests.store.faulty import Faulty
 
 OLD = "0f3a9c1be8d24756" * 3
 NEW = "b7e05d61fa298c34" * 3
@@ -46,6 +47,16 @@ async def test_of_many_first_starts_one_secret_stays(database: Database, tmp_pat
     loaded = await asyncio.gather(*(load_secrets(database, folder=tmp_path) for _ in range(5)))
     assert {secrets.hash_token("a") for secrets in loaded} == {loaded[0].hash_token("a")}
     assert all(secrets.open(loaded[0].seal(VALUE)) == VALUE for secrets in loaded)
+
+
+async def test_a_first_start_that_is_overtaken_takes_the_others_secret(database: Database, tmp_path: Path) -> None:
+    class Overtaken(Faulty):
+        async def read(self, work: Work[Result]) -> Result:
+            await load_secrets(self.inner, folder=tmp_path)
+            return await super().read(work)
+
+    mine = await load_secrets(Overtaken(database), folder=tmp_path)
+    assert mine.hash_token("a") == (await load_secrets(database, folder=tmp_path)).hash_token("a")
 
 
 async def test_a_lost_or_foreign_secret_is_refused(database: Database, tmp_path: Path) -> None:

@@ -131,6 +131,9 @@ async def load_secrets(
 async def _make(database: Database, folder: Path | None) -> str:
     """The secret of a first start."""
     if await database.read(lambda connection: read_fact(connection, _HASHING)) is not None:
+        # Another start may have made both since we looked for the file.
+        if made := _read(folder):
+            return made
         raise SecretUnusable(_FOREIGN)
     if folder is not None:
         return _written(folder / FILE, random.token_urlsafe(48))
