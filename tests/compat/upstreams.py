@@ -8,10 +8,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
-from dragoman.relay.streaming import Patience
 from tests.compat.azure import Item, message
 from tests.compat.azure import answering as responses_answering
-from tests.relay.rig import ASK, DONE, Asked, Rig, Script, Wire, events_of, running
+from tests.relay.rig import ASK, CALM, DONE, Asked, Rig, Script, Wire, events_of, running
 
 APIS = ("chat", "responses")
 MODELS = {"chat": "gpt-4.1", "responses": "gpt-5"}
@@ -74,7 +73,7 @@ async def upstream(api: str, **more: Any) -> AsyncIterator[Place]:
     """A gateway before OpenAI with one of its two APIs."""
     account = {"api": api, **more.pop("account", {})}
     # No ping before the first event while a slow machine is still at work.
-    more.setdefault("patience", Patience(ping=10, idle=5, slow_client=5, connect=2))
+    more.setdefault("patience", CALM)
     async with running("openai", account=account, **more) as rig:
         place = Place(rig, api)
         place.says(message("Hi"))

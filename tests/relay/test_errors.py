@@ -10,8 +10,7 @@ import pytest
 from dragoman.language.failures import Failure
 from dragoman.relay.cleaning import Secrets, clean_error_body, clean_failure, clean_text
 from dragoman.relay.limits import limit_headers, retry_headers
-from dragoman.relay.streaming import Patience
-from tests.relay.rig import ASK, CHAT_ASK, GEMINI_ASK, RESPONSES_ASK, Asked, Wire, running, settings_for, whole
+from tests.relay.rig import ASK, CALM, CHAT_ASK, GEMINI_ASK, RESPONSES_ASK, Asked, Wire, running, settings_for, whole
 
 CLIENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "anthropic": ("/v1/messages", ASK),
@@ -46,7 +45,7 @@ async def test_T32_status_words_and_wait_survive(dialect: str, stream: bool, sta
         body = {**body, "stream": True}
     error = {"error": {"message": WORDS, "type": "some_error", "code": "some_code", "param": None}}
     # No ping may open the status while a slow machine is still at work.
-    async with running(patience=Patience(ping=10, idle=5, slow_client=5, connect=2)) as rig:
+    async with running(patience=CALM) as rig:
         rig.provider.script = whole(error, status, retry_after="6.2", retry_after_ms="6200")
         got, headers, answer = await rig.post(path, body)
         assert got in same_status(dialect, status)

@@ -20,7 +20,7 @@ NOON = 1_780_000_000_000_000 - 1_780_000_000_000_000 % 86_400_000_000 + 43_200_0
 RATE_IN, RATE_OUT = 3_000_000_000, 15_000_000_000
 """Nano-USD for a million tokens."""
 
-QUICK = Timing(lease=0.6, renew=0.1, note=0.05, commit=3.0, patience=2.0, retry=0.05, sweep=60.0)
+QUICK = Timing(lease=0.6, renew=0.1, note=0.05, commit=10.0, patience=10.0, retry=0.05, sweep=60.0)
 
 _numbers = count(1)
 

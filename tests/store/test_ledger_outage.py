@@ -18,6 +18,7 @@ from dragoman.store.ledger.model import Attempted, Step
 from dragoman.store.ledger.rows import read_step, step_data
 from dragoman.store.ledger.spool import Spool, SpoolFull
 from dragoman.store.ledger.writing import write_steps
+from tests.patience import SOON, until
 from tests.store.bookings import QUICK, Clock, attempted, broken, counts, final, found, rows
 from tests.store.faulty import Faulty
 
@@ -28,12 +29,12 @@ def faulty(database: Database) -> Faulty:
 
 
 def made(faulty: Faulty, folder: Path | None, *, policy: Policy | None = None, spool: Spool | None = None) -> Ledger:
-    timing = replace(QUICK, patience=1.0, commit=0.2)
+    timing = replace(QUICK, commit=1.0, patience=2.0)
     return Ledger(faulty, replica="one", clock=Clock(), folder=folder, policy=policy, timing=timing, spool=spool)
 
 
 async def until_up(ledger: Ledger) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SOON):
         while ledger.is_down or ledger.put_aside:
             await asyncio.sleep(0.02)
 
@@ -64,6 +65,24 @@ async def test_D1_K11_on_sqlite_calls_go_on_and_the_spool_is_replayed(
     await ledger.settle(final(left_open))
     assert not list((tmp_path / "spool").glob("*.jsonl"))
     assert await found(database) == []
+    await ledger.close()
+
+
+async def test_K2_a_replica_is_ready_until_its_database_is_away_for_longer_than_calls_wait(
+    faulty: Faulty, tmp_path: Path
+) -> None:
+    ledger = made(faulty, tmp_path, policy="queue")
+    await ledger.start()
+    assert ledger.takes_calls
+    faulty.fault = "down"
+    with pytest.raises(StoreUnavailable):
+        await ledger.intend(attempted())
+    await until(lambda: not ledger.takes_calls)
+    faulty.fault = ""
+    await until(lambda: ledger.takes_calls)
+    faulty.fault = "down"
+    assert made(faulty, tmp_path / "other", policy="spool").takes_calls, "it puts everything aside"
+    faulty.fault = ""
     await ledger.close()
 
 
@@ -235,7 +254,7 @@ async def test_D8_a_paused_replica_is_recovered_and_takes_it_back(
     await second.intend(other)
     for task in first._tasks:  # stopped, as by SIGSTOP
         task.cancel()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SOON):
         while not (await counts(database))["entries"]:
             await asyncio.sleep(0.05)
     assert [row["kind"] for row in await rows(database)] == ["recovered"]
