@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from dragoman.relay.admission.budgets import REFILL, SLICE, WHOLE, first_grant, next_grant
 from dragoman.relay.admission.model import Denied, Hold
 from dragoman.store.accounts.model import Budget
+from tests.patience import SOON
 from tests.relay.admission_rig import (
     LADDER,
     UNIT_IN,
@@ -260,9 +262,12 @@ async def test_N2_two_hundred_calls_on_a_cold_budget_ask_the_ledger_once() -> No
 
 async def test_N2_a_budget_that_cannot_be_read_is_not_taken_for_unspent() -> None:
     clock, books = Clock(), Books(away=True)
-    admission = memory(clock, books)
+    admission = memory(clock, books, patience=0.3)
     mine = scope(budgets=(dollars(5),))
-    refused = await denied(admission, wish("a", mine))
+    began = time.monotonic()
+    refusals = await asyncio.gather(*(denied(admission, wish(f"a{number}", mine)) for number in range(40)))
+    assert 0.3 <= time.monotonic() - began < SOON, "they wait together, and not for each other"
+    refused = refusals[0]
     assert refused.failure.kind == "overloaded"
     assert refused.failure.retry_after == 2
     books.away = False
@@ -270,6 +275,16 @@ async def test_N2_a_budget_that_cannot_be_read_is_not_taken_for_unspent() -> Non
     books.away = True
     assert await let_in(admission, wish("c", mine)) is not None
     await hold.settle(1, 1)
+
+
+async def test_D2_a_budget_that_cannot_be_read_for_a_moment_is_waited_for() -> None:
+    clock, books = Clock(), Books(away=True)
+    admission = memory(clock, books, patience=SOON)
+    going = asyncio.create_task(admission.admit(wish("a", scope(budgets=(dollars(5),)))))
+    while not books.reads:
+        await asyncio.sleep(0.005)
+    books.away = False
+    await (await going).settle(1, 1)
 
 
 @pytest.mark.parametrize(("window", "days"), [("day", 1), ("week", 2), ("month", 10)])

@@ -22,7 +22,7 @@ from dragoman.relay.admission.rules import Line, Verdict
 from dragoman.relay.admission.tables import Tables
 from dragoman.store.database import StoreUnavailable
 from dragoman.store.ledger.reached import Tell
-from dragoman.store.ledger.settled import Reader, Settled, Span
+from dragoman.store.ledger.settled import Reader, Settled, Span, persistent
 
 LEASE = 10_000
 """Ticks after which what a dead call held is free."""
@@ -32,6 +32,9 @@ RECONCILE = 5.0
 
 ALONE = 1.0
 """The same while it is all that replicas have in common."""
+
+PATIENCE = 5.0
+"""Seconds for which a call waits for a budget that cannot be read: as long as for its intent."""
 
 _NOTHING = Settled()
 _log = get_logger("admission")
@@ -72,11 +75,14 @@ class MemoryAdmission:
         lease: int = LEASE,
         share: Callable[[], int] | None = None,
         replicas: Callable[[], Awaitable[int]] | None = None,
+        patience: float = PATIENCE,
     ) -> None:
         self.tables = Tables(lease)
         self.pace = pace
         self._clock = clock
         self._settled = settled
+        self._settled_at_last = persistent(settled)
+        self._patience = patience
         self._complete = complete
         self._demands = Demands(clock, zone)
         self.alarms = Alarms(tell)
@@ -128,17 +134,17 @@ class MemoryAdmission:
 
     async def _open(self, missing: Iterable[Line]) -> None:
         """Ask the ledger for sums. Raises Denied: what cannot be read is not taken for unspent."""
-        async with self._opening:
-            lines = {line.span: line for line in self.tables.missing(missing)}
-            if not lines:
-                return
-            try:
-                sums = await self._settled(lines)
-            except StoreUnavailable as error:
-                raise Denied(unread()) from error
-            for line in self.tables.missing(missing):
-                self.tables.open(line, sums.get(line.span, _NOTHING))
-            self.renew(self.pace())
+        try:
+            async with asyncio.timeout(self._patience), self._opening:
+                lines = {line.span: line for line in self.tables.missing(missing)}
+                if not lines:
+                    return
+                sums = await self._settled_at_last(lines)
+        except TimeoutError as error:
+            raise Denied(unread()) from error
+        for line in self.tables.missing(missing):
+            self.tables.open(line, sums.get(line.span, _NOTHING))
+        self.renew(self.pace())
 
     # ------------------------------------------------------------ upkeep
 

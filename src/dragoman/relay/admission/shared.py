@@ -19,7 +19,7 @@ from dragoman.observe.logs import get_logger
 from dragoman.relay.admission import gcra
 from dragoman.relay.admission.demands import Demands
 from dragoman.relay.admission.gcra import Bucket
-from dragoman.relay.admission.memory import ALONE, LEASE, RECONCILE, MemoryAdmission, ticks, utc
+from dragoman.relay.admission.memory import ALONE, LEASE, PATIENCE, RECONCILE, MemoryAdmission, ticks, utc
 from dragoman.relay.admission.model import Denied, Hold, Wish
 from dragoman.relay.admission.refusals import refusal, unread
 from dragoman.relay.admission.remote import Gone, Lost, Missing, RemoteTables
@@ -28,7 +28,7 @@ from dragoman.relay.admission.rules import MONEY, TOKENS, Line, Verdict, shared
 from dragoman.relay.admission.tables import settled_of
 from dragoman.store.database import StoreUnavailable
 from dragoman.store.ledger.reached import Tell
-from dragoman.store.ledger.settled import Reader, Settled
+from dragoman.store.ledger.settled import Reader, Settled, persistent
 from dragoman.store.news_redis import connect
 
 PROBE = 2.0
@@ -63,6 +63,7 @@ class RedisAdmission:
         prefix: str = "dragoman",
         lease: int = LEASE,
         probe: float = PROBE,
+        patience: float = PATIENCE,
     ) -> None:
         client = connect(redis) if isinstance(redis, str) else redis
         self._remote = RemoteTables(client, prefix, lease)
@@ -75,10 +76,12 @@ class RedisAdmission:
             pace=ticks,
             lease=lease,
             share=lambda: self._share,
+            patience=patience,
         )
         self._demands = Demands(clock, zone)
         self._clock, self._settled, self._complete, self._replicas = clock, settled, complete, replicas
-        self._lease, self._probe = lease, probe
+        self._settled_at_last = persistent(settled)
+        self._lease, self._probe, self._patience = lease, probe, patience
         self._budgets: dict[str, Line] = {}
         self._at_loss: dict[str, Bucket] = {}
         self._emptied = True
@@ -236,8 +239,9 @@ class RedisAdmission:
     async def _open(self, lines: Sequence[Line]) -> None:
         """Ask the ledger for sums. Raises Denied: what cannot be read is not taken for unspent."""
         try:
-            sums = await self._settled({line.span for line in lines})
-        except StoreUnavailable as error:
+            async with asyncio.timeout(self._patience):
+                sums = await self._settled_at_last({line.span for line in lines})
+        except TimeoutError as error:
             raise Denied(unread()) from error
         await self._remote.correct([(line, 0, settled_of(line, sums.get(line.span, _NOTHING))) for line in lines])
 

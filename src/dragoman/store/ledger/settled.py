@@ -5,6 +5,7 @@ It must not know what is held for calls that still run.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -14,8 +15,12 @@ from sqlalchemy import Connection, func, select
 
 from dragoman.store.accounts.model import Window
 from dragoman.store.database import Database
+from dragoman.store.errors import StoreUnavailable
 from dragoman.store.ledger.recovery import database_now
 from dragoman.store.schema import budget_windows, leases
+
+_AGAIN = 0.25
+"""Seconds between tries to read."""
 
 _SNAPSHOT = r"(-\d{8}|-\d{4}-\d{2}-\d{2}|-latest)?"
 
@@ -72,6 +77,19 @@ def read_settled(connection: Connection, spans: Collection[Span]) -> dict[Span, 
 def _counts(name: str, model: str) -> bool:
     """Whether a row for the model is part of a budget's sum. The row for all models has their sum already."""
     return covers(name, model) if name and model else name == model
+
+
+def persistent(read: Reader) -> Reader:
+    """The same, asked again until the ledger can be read: whoever asks decides how long to wait."""
+
+    async def ask(spans: Collection[Span]) -> Mapping[Span, Settled]:
+        while True:
+            try:
+                return await read(spans)
+            except StoreUnavailable:
+                await asyncio.sleep(_AGAIN)
+
+    return ask
 
 
 def ledger_reader(database: Database) -> Reader:
