@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -133,6 +134,12 @@ def test_R18_a_refusal_inside_a_tool_result_names_the_place() -> None:
 def test_R16_a_url_stays_a_url_where_it_is_taken() -> None:
     messages = [user(Media("image", "url", "https://example.com/a.png"))]
     assert run(CHAT, messages)[0].messages is messages
+
+
+@pytest.mark.parametrize("profile", [CLAUDE, GEMINI])
+def test_R16_a_misnamed_picture_goes_out_under_its_right_type(profile: Profile) -> None:
+    media = Media("image", "base64", "/9j/", "image/jpg")
+    assert run(profile, [user(media)], "openai_chat")[0].messages[0].parts == [replace(media, media_type="image/jpeg")]
 
 
 def test_R18_a_text_document_becomes_text_with_its_title() -> None:

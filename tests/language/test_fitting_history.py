@@ -239,3 +239,44 @@ def test_R03_whatever_comes_in_goes_out_paired(pieces: list[Any]) -> None:
     )
     if out != messages:
         assert receipt.losses
+
+
+# ---------------------------------------------------------------- an answer in pieces
+
+
+def test_R02_an_answer_kept_in_the_pieces_of_its_stream_is_one_answer() -> None:
+    said: list[list[Part]] = [
+        [Text("I'll lo")],
+        [Text("ok.")],
+        [Text("")],
+        [ToolCall("a", "weather", "{}")],
+        [Text("")],
+    ]
+    pieces = [Message("assistant", parts, {"gemini": {"~turn": at}}) for at, parts in enumerate(said)]
+    words = [Message("assistant", [Text(word)]) for word in ("one", " ", "two", "\n\n", "three")]
+    out, receipt = fitted([user(), *pieces, results("a"), *words, user()], dialect="gemini")
+    assert shape(out) == [
+        ("user", ["go"]),
+        ("assistant", ["I'll look.", "call a"]),
+        ("tool", ["result a"]),
+        ("assistant", ["one two\n\nthree"]),
+        ("user", ["go"]),
+    ]
+    assert receipt.losses == []
+
+
+def test_R02_what_other_clients_keep_apart_stays_apart() -> None:
+    messages = [user(), Message("assistant", [Text("one")]), Message("assistant", [Text("two")]), user()]
+    assert fitted(messages)[0] is messages
+    [_, silent] = fitted([user(), Message("assistant", [Text("")])], dialect="gemini")[0]
+    assert silent.parts == [Text("")]
+
+
+def test_T12_a_thought_in_pieces_is_one_thought() -> None:
+    thought = [Message("assistant", [Reasoning(word)]) for word in ("Let me", " see.")]
+    kept = Reasoning("signed", {"openai_responses": {"encrypted_content": "x"}})
+    messages = [user(), *thought, Message("assistant", [kept, Text("Yes.")]), user()]
+    deepseek = find_profile("openai_chat", "deepseek-reasoner", "deepseek")
+    out, _ = fitted(messages, deepseek, dialect="gemini")
+    assert [part.text for part in out[1].parts] == ["Let me see.", "Yes."]  # type: ignore[union-attr]
+    assert fitted(messages, dialect="gemini")[0][1].parts == [kept, Text("Yes.")]

@@ -241,8 +241,9 @@ def test_R11_strict_is_dropped_only_where_there_is_none() -> None:
     result, receipt = run(GEMINI, "openai_chat", tools=[Tool("a", strict=True), Tool("b", strict=False)])
     assert result.request.tools == [Tool("a"), Tool("b")]
     assert lines(receipt) == [("tools[*].strict", "dropped")]
-    kept, receipt = run(CLAUDE, "openai_chat", tools=[Tool("a", strict=True)])
-    assert kept.request.tools == [Tool("a", strict=True)]
+    closed = {"type": "object", "properties": {}, "additionalProperties": False}
+    kept, receipt = run(CLAUDE, "openai_chat", tools=[Tool("a", parameters=closed, strict=True)])
+    assert kept.request.tools == [Tool("a", parameters=closed, strict=True)]
     assert receipt.losses == []
 
 

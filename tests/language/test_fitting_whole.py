@@ -158,6 +158,13 @@ def _trace(part: Part) -> str:
     return ""
 
 
+def test_N1_null_says_nothing_and_is_no_loss() -> None:
+    said = Message("assistant", [Text("hi")], {"openai_chat": {"refusal": None, "audio": {"id": "a"}}})
+    receipt = Receipt()
+    fit(Request("openai_chat", "m", [Message("user", [Text("go")]), said]), TARGETS[0], receipt)
+    assert [loss.path for loss in receipt.losses if loss.what == "dropped"] == ["messages[1].audio"]
+
+
 def test_N1_every_part_of_the_corpus_is_carried_or_in_the_receipt() -> None:
     requests = list(_corpus_requests())
     if not requests:

@@ -611,6 +611,17 @@ def test_R22_a_schema_in_upper_case_is_read_as_json_schema() -> None:
     assert write(request) == body
 
 
+def test_R22_an_answer_that_is_one_word_of_a_list() -> None:
+    schema = {"type": "STRING", "enum": ["cat", "dog"]}
+    config = {"responseMimeType": "text/x.enum", "responseSchema": schema}
+    request = read({"contents": [user({"text": "hi"})], "generationConfig": config})
+    assert request.output is not None
+    assert (request.output.choices, request.output.schema) == (["cat", "dog"], None)
+    assert write(request)["generationConfig"] == config
+    odd = {"contents": [user({"text": "hi"})], "generationConfig": {"responseMimeType": "text/x.enum"}}
+    assert write(read(odd)) == odd
+
+
 def test_R22_foreign_output_formats() -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}
     request = foreign(Message("user", [Text("hi")]), output=OutputFormat(schema))

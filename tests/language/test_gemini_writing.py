@@ -180,8 +180,10 @@ def test_T02_a_thought_without_a_call_is_signed_itself_when_shown() -> None:
     thought = Reasoning("hm", {"anthropic": {"signature": "abc"}})
     events = list(unfold(answer(thought, Text("a"))))
     parts = parts_of(chunks(write(events, thoughts=True)))
-    assert parts[-1]["thought"] is True
+    # As Gemini itself does it: a piece of text without words. An empty thought would be shown as a second one.
+    assert parts[-1] == {"text": "", "thoughtSignature": parts[-1]["thoughtSignature"]}
     assert history(parts, with_thoughts=True) == [thought, Text("a")]
+    assert history(parts, with_thoughts=False) == [thought, Text("a")]
     assert b"thoughtSignature" not in write(events)
 
 
@@ -341,10 +343,22 @@ def test_E09_the_wait_is_read_from_retry_info_and_written_once() -> None:
     ],
 )
 def test_E02_every_kind_has_a_status_and_a_word(kind: Any, status: int, word: str) -> None:
-    assert gemini.write_failure(Failure(kind, "why")) == (
-        status,
-        {"error": {"code": status, "message": "why", "status": word}},
+    message = (
+        "The input token count exceeds the maximum number of tokens allowed" if kind == "context_length" else "why"
     )
+    assert gemini.write_failure(Failure(kind, message)) == (
+        status,
+        {"error": {"code": status, "message": message, "status": word}},
+    )
+
+
+@pytest.mark.parametrize("words", ["prompt is too long: 250000 tokens > 200000 maximum", ""])
+def test_E05_a_conversation_that_is_too_long_is_told_in_googles_words(words: str) -> None:
+    _, body = gemini.write_failure(Failure("context_length", words, 400))
+    assert "exceeds the maximum number of tokens allowed" in body["error"]["message"]
+    assert words in body["error"]["message"]
+    own = "The input token count (9) exceeds the maximum number of tokens allowed (8)."
+    assert gemini.write_failure(Failure("context_length", own, 400))[1]["error"]["message"] == own
 
 
 def test_U06_usage_that_nobody_reported_is_not_written_as_zero() -> None:

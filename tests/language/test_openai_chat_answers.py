@@ -347,7 +347,6 @@ def test_U01_the_shares_of_the_prompt_add_up_in_every_recorded_body() -> None:
     ("failure", "status", "type_", "code"),
     [
         (Failure("invalid_request", "x"), 400, "invalid_request_error", "invalid_request"),
-        (Failure("context_length", "x", 400), 400, "invalid_request_error", "context_length_exceeded"),
         (Failure("authentication", "x"), 401, "authentication_error", "invalid_api_key"),
         (Failure("not_found", "x", 404, code="model_not_found"), 404, "invalid_request_error", "model_not_found"),
         (Failure("rate_limit", "x", 429, code="1300"), 429, "rate_limit_error", "rate_limit_exceeded"),
@@ -363,6 +362,16 @@ def test_E05_E06_errors_have_the_words_clients_act_on(failure: Failure, status: 
         status,
         {"error": {"message": "x", "type": type_, "param": None, "code": code}},
     )
+
+
+@pytest.mark.parametrize("words", ["prompt is too long: 250000 tokens > 200000 maximum", ""])
+def test_E05_a_conversation_that_is_too_long_is_told_in_openais_words(words: str) -> None:
+    status, body = chat.write_failure(Failure("context_length", words, 400))
+    assert (status, body["error"]["code"]) == (400, "context_length_exceeded")
+    assert "This model's maximum context length is" in body["error"]["message"]
+    assert words in body["error"]["message"]
+    own = "This model's maximum context length is 8 tokens."
+    assert chat.write_failure(Failure("context_length", own, 400))[1]["error"]["message"] == own
 
 
 def test_E08_a_failed_generation_is_shown() -> None:

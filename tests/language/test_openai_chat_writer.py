@@ -156,6 +156,19 @@ def test_legacy_clients_get_a_function_call() -> None:
     assert out[-2]["choices"][0]["finish_reason"] == "function_call"
 
 
+def test_R12_legacy_clients_are_given_one_call_at_a_time() -> None:
+    call = asked(functions=[{"name": "f", "parameters": {}}])
+    assert call.request.parallel_tools is False
+    calls: list[Part] = [ToolCall("c", "f", '{"a":1}'), ToolCall("d", "f", '{"a":2}')]
+    answer = Response("x", "m", [Choice(calls, Finish("tool_calls"))])
+    message = chat.write_response(answer, call)["choices"][0]["message"]
+    assert message["function_call"] == {"name": "f", "arguments": '{"a":1}'}
+    deltas = [chunk["choices"][0]["delta"] for chunk in frames(write(list(unfold(answer)), call))[:-1]]
+    pieces = [delta["function_call"] for delta in deltas if "function_call" in delta]
+    assert "".join(piece["arguments"] for piece in pieces) == '{"a":1}'
+    assert [loss.what for loss in call.receipt.losses] == ["dropped"]
+
+
 def test_V10_annotations_are_numbered_and_count_from_the_start_of_the_message() -> None:
     cited = [Text("The "), Text("river", citations=[Citation("https://a.example", "A", start=0, end=5)])]
     deltas = [chunk["choices"][0]["delta"] for chunk in shown(*cited)[:-2]]

@@ -228,6 +228,37 @@ def test_R12_a_foreign_choice_names_the_kind_of_its_tool() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("part", "kind", "value", "written"),
+    [
+        (
+            {"type": "image_url", "image_url": {"url": "https://a/b.png", "detail": "low"}},
+            "image",
+            "https://a/b.png",
+            {"type": "input_image", "image_url": "https://a/b.png", "detail": "low"},
+        ),
+        (
+            {"type": "image_url", "image_url": "https://a/b.png"},
+            "image",
+            "https://a/b.png",
+            {"type": "input_image", "image_url": "https://a/b.png"},
+        ),
+        (
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBE"}},
+            "document",
+            "JVBE",
+            {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBE"},
+        ),
+    ],
+)
+def test_C12_chats_images_and_files_are_read(part: Any, kind: str, value: str, written: Any) -> None:
+    request = dialect.read_request({"model": "m", "input": [{"role": "user", "content": [part]}]})
+    [media] = request.messages[0].parts
+    assert isinstance(media, Media)
+    assert (media.kind, media.value) == (kind, value)
+    assert dialect.write_request(request, OWN, Receipt())["input"][0]["content"] == [written]
+
+
 def test_C12_without_tools_no_choice_goes_out() -> None:
     body = body_of(
         foreign(Message("user", [Text("hi")]), tool_choice=ToolChoice("auto"), parallel_tools=True, tools=[])

@@ -504,3 +504,12 @@ def test_E02_E06_errors_have_the_openai_shape(failure: Failure, status: int, cod
     assert given == status
     assert body["error"]["code"] == code
     assert set(body["error"]) == {"message", "type", "param", "code"}
+
+
+def test_E05_a_conversation_that_is_too_long_is_told_in_openais_words() -> None:
+    failure = Failure("context_length", "prompt is too long: 250000 tokens > 200000 maximum", 400)
+    told = dialect.write_failure(failure)[1]["error"]["message"]
+    assert told.startswith("Your input exceeds the context window of this model")
+    assert failure.message in told
+    own = Failure("context_length", "Your input exceeds the context window of this model. Please adjust it.", 400)
+    assert dialect.write_failure(own)[1]["error"]["message"] == own.message

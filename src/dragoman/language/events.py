@@ -105,11 +105,12 @@ class GrammarError(ValueError):
 
 
 class AnswerFailed(Exception):
-    """The events folded to a failure instead of an answer."""
+    """The events folded to a failure instead of an answer. ``usage`` is what was reported all the same (K04)."""
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, usage: Usage | None = None) -> None:
         super().__init__(failure.message)
         self.failure = failure
+        self.usage = usage or Usage()
 
 
 def check(events: Iterable[Event]) -> Iterator[Event]:
@@ -238,7 +239,7 @@ def fold(events: Iterable[Event]) -> Response:
     for event in events:
         folder.add(event)
     if folder.failure is not None:
-        raise AnswerFailed(folder.failure)
+        raise AnswerFailed(folder.failure, folder.usage)
     return folder.response()
 
 

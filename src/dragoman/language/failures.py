@@ -79,6 +79,14 @@ class Failure:
         return self.kind in RETRYABLE and self.should_retry is not False
 
 
+def in_known_words(failure: Failure, head: str, known: tuple[str, ...]) -> str:
+    """The message. About a conversation that is too long it begins with ``head``, unless it has known words (E05)."""
+    words = failure.message
+    if failure.kind != "context_length" or any(phrase in words.lower() for phrase in known):
+        return words
+    return f"{head}: {words}" if words else head
+
+
 class Refused(Exception):
     """A request that cannot be read, or cannot be carried without changing its meaning.
 

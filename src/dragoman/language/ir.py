@@ -214,13 +214,14 @@ class ReasoningSetting:
 
 @dataclass(slots=True)
 class OutputFormat:
-    """Structured output: free JSON (``schema is None``) or JSON that follows a schema."""
+    """Structured output: free JSON (``schema is None``), JSON that follows a schema, or one of ``choices``, bare."""
 
     schema: dict[str, Json] | None = None
     name: str = ""
     description: str = ""
     strict: bool | None = None
     extras: Extras = field(default_factory=dict)
+    choices: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -293,6 +294,18 @@ class Usage:
             extras=_sum(self.extras, more.extras),
         )
 
+    def minus(self, before: Usage) -> Usage:
+        """Return what came on top of an earlier sum: ``before.plus(more).minus(before)`` counts as ``more`` does."""
+        return Usage(
+            input=_rest(self.input, before.input),
+            cache_read=_rest(self.cache_read, before.cache_read),
+            cache_write=_rest(self.cache_write, before.cache_write),
+            output=_rest(self.output, before.output),
+            reasoning=_rest(self.reasoning, before.reasoning),
+            estimated=self.estimated,
+            extras=_rest(self.extras, before.extras),
+        )
+
     @property
     def prompt(self) -> int:
         """All input tokens: fresh, read from cache, written to cache."""
@@ -308,6 +321,15 @@ def _sum(one: Json, other: Json) -> Json:
     if isinstance(one, list) and isinstance(other, list):
         return one + other
     return one + other if _counts(one) and _counts(other) else other
+
+
+def _rest(whole: Json, part: Json) -> Json:
+    """The other way round: what of a sum is not in the part."""
+    if isinstance(whole, dict) and isinstance(part, dict):
+        return {key: _rest(value, part.get(key)) for key, value in whole.items()}
+    if isinstance(whole, list) and isinstance(part, list):
+        return whole[len(part) :]
+    return max(0, whole - part) if _counts(whole) and _counts(part) else whole
 
 
 def _counts(value: Json) -> bool:

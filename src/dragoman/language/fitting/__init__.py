@@ -7,14 +7,15 @@ request, profile and names give the same result, so that prefixes stay the same 
 (T14), and the client's request is never changed.
 
 One concern, one module: ``tools`` and ``names``, ``choice``, ``reasoning``, ``knobs``, ``content``
-with ``foreign`` and ``media``, ``hints``, ``placement``, ``history``, ``output``. Within one dialect nothing
-is fitted; ``native``, ``ownership``, ``mending`` and ``settings`` see to what others have left in it.
-On the answer's way back ``restore`` gives the client its tools again and ``stops`` cuts text at stop
-sequences. This package must not know any wire's fields.
+with ``foreign`` and ``media``, ``hints``, ``placement``, ``history``, ``pieces``, ``output``; tools and output
+ask ``compiled``. Within one dialect nothing is fitted; ``native``, ``ownership``, ``mending`` and ``settings``
+see to what others have left in it. On the answer's way back ``restore`` gives the client its tools again and
+``stops`` cuts text at stop sequences. This package must not know any wire's fields.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from dragoman.language.failures import Refused
@@ -28,12 +29,13 @@ from dragoman.language.fitting.knobs import fit_sampling, fit_user
 from dragoman.language.fitting.media import move_result_media
 from dragoman.language.fitting.names import Original, ToolNames
 from dragoman.language.fitting.output import fit_output
+from dragoman.language.fitting.pieces import join_pieces
 from dragoman.language.fitting.placement import fit_placement
 from dragoman.language.fitting.reasoning import fit_reasoning, fit_signed_turn, fit_tools_with_reasoning
 from dragoman.language.fitting.restore import Restorer
 from dragoman.language.fitting.stops import StopCutter
 from dragoman.language.fitting.tools import fit_remembered_tools, fit_tools
-from dragoman.language.ir import Request
+from dragoman.language.ir import Opaque, Request
 from dragoman.language.losses import Receipt
 from dragoman.language.profiles import Profile
 
@@ -74,6 +76,7 @@ def fit(request: Request, profile: Profile, receipt: Receipt) -> Fitted:
     fit_hints(draft)
     fit_placement(draft)
     fit_history(draft)
+    join_pieces(draft)
     fit_remembered_tools(draft)
     fit_prefill(draft)
     if draft.result_media:
@@ -86,6 +89,20 @@ def fit(request: Request, profile: Profile, receipt: Receipt) -> Fitted:
     return Fitted(draft.request, draft.names, draft.cut_stops)
 
 
+_SAID = ("msg_", "fc_", "ctc_")
+"""How the ids of words and calls begin. Of anything else only its owner could make something."""
+
+
+def _missing(request: Request) -> Iterator[str]:
+    """References to what was said or called, and is nowhere in the request."""
+    for message in request.messages if request.dialect == "openai_responses" else ():
+        for part in message.parts:
+            if isinstance(part, Opaque) and part.data.keys() <= {"type", "id"}:
+                name = str(part.data.get("id"))
+                if name.startswith(_SAID):
+                    yield name
+
+
 def _refuse_stored(request: Request) -> None:
     """Refuse what refers to words stored elsewhere, rather than ask without them (R24)."""
     if request.previous:
@@ -93,6 +110,8 @@ def _refuse_stored(request: Request) -> None:
             "previous_response_id",
             "previous_response_not_found: the target cannot continue a response that another provider stored",
         )
+    for name in _missing(request):
+        raise Refused("input", f"the item {name!r} is not stored here; send the item itself")
     for owner, name in _STORED:
         if request.extras.get(owner, {}).get(name):
             raise Refused(name, f"the target cannot read what is stored with the provider of {owner}")

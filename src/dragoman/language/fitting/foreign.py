@@ -26,7 +26,7 @@ _OBEYED = frozenset({("openai_chat", "stream_options")})
 def foreign(request: Request, dialect: str) -> Iterator[tuple[str, str, str]]:
     """Every extra and Opaque whose owner is not the target: ``(path, owner, field or block type)``.
 
-    *Form* (fields that begin with ``~``) is no loss and is passed over.
+    *Form* (fields that begin with ``~``) and null, which says nothing, are no loss and passed over.
     """
     for path, owner, name, _ in _walk(request, dialect):
         yield path, owner, name
@@ -100,8 +100,8 @@ _Found = tuple[str, str, str, Any]
 def _fields(extras: Extras, dialect: str) -> Iterator[tuple[str, str]]:
     for owner, fields in extras.items():
         if owner != dialect:
-            for name in fields:
-                if name[:1] != "~":
+            for name, value in fields.items():
+                if name[:1] != "~" and value is not None:
                     yield owner, name
 
 

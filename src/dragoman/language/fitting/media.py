@@ -19,6 +19,9 @@ _PDF_ONLY = frozenset({"anthropic", "openai_chat"})
 
 _OPENAI = frozenset({"openai_chat", "openai_responses"})
 
+_MISNAMED = {"image/jpg": "image/jpeg"}
+"""Types that only OpenAI knows what to make of."""
+
 
 def fit_media(draft: Draft, media: Media, role: Role, path: str) -> Part:
     """The part as the target takes it. Raises Refused for what it cannot take at all."""
@@ -26,6 +29,8 @@ def fit_media(draft: Draft, media: Media, role: Role, path: str) -> Part:
     if role == "assistant" and profile.dialect != "gemini":
         return draft.drop(path, f"the target takes no {media.kind} in an answer of the past")
     taken = profile.media.get(media.kind, frozenset())
+    if media.media_type in _MISNAMED:
+        media = replace(media, media_type=_MISNAMED[media.media_type])
     if media.source == "file":
         return _fit_file(draft, media, path)
     if media.source == "url" and not _reachable(draft, media.value):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from dragoman.language.fitting.compiled import MOST_TOOLS, compiled, within_limits
 from dragoman.language.fitting.draft import Draft
 from dragoman.language.fitting.names import ToolNames, is_plain
 from dragoman.language.ir import Json, Opaque, Tool, ToolCall, ToolChoice
@@ -34,6 +35,8 @@ def fit_tools(draft: Draft) -> None:
     kept = _offered(draft)
     draft.names.define([(place, tool) for place, tool in kept if isinstance(tool, Tool)])
     draft.request.tools = [_fitted(tool, draft) if isinstance(tool, Tool) else tool for _, tool in kept]
+    if draft.profile.compiled_schemas:
+        _loosen(draft)
     _note_changes(draft, [(place, tool) for place, tool in kept if isinstance(tool, Tool)])
 
 
@@ -71,8 +74,9 @@ def _all_plain(tools: list[Tool | Opaque], draft: Draft) -> bool:
             or tool.kind == "custom"
             or tool.deferred
             or tool.name in seen
-            or (tool.strict and not profile.strict_tools)
+            or (tool.strict and (profile.compiled_schemas or not profile.strict_tools))
             or not is_plain(tool.name, profile)
+            or _lacks_type(tool, draft)
         ):
             return False
         seen.add(tool.name)
@@ -113,9 +117,32 @@ def _fitted(tool: Tool, draft: Draft) -> Tool:
         changes["deferred"] = False
     if tool.strict is not None and not profile.strict_tools:
         changes["strict"] = None
+    if _lacks_type(tool, draft):
+        changes["parameters"] = {"type": "object", **(tool.parameters or {"properties": {}})}
     if tool.kind == "custom" and not profile.custom_tools:
         changes.update(kind="function", parameters=_INPUT_SCHEMA, grammar=None, description=_described(tool))
     return replace(tool, **changes) if changes else tool
+
+
+def _lacks_type(tool: Tool, draft: Draft) -> bool:
+    """Whether the root of the parameters does not say that it is an object, as all but Gemini demand (R08)."""
+    return tool.parameters is not None and "type" not in tool.parameters and draft.profile.dialect != "gemini"
+
+
+def _loosen(draft: Draft) -> None:
+    """Drop ``strict`` where its compiler would refuse the call: its schema is not rewritten (R11)."""
+    tools = draft.request.tools
+    strict = [tool for tool in tools if isinstance(tool, Tool) and tool.strict]
+    schemas = [tool.parameters for tool in strict if tool.parameters and compiled(tool.parameters) == tool.parameters]
+    few = len(schemas) <= MOST_TOOLS and within_limits(schemas)
+    loose = [tool for tool in strict if not (few and any(tool.parameters is schema for schema in schemas))]
+    if loose:
+        names = ", ".join(tool.name for tool in loose[:3]) + (", ..." if len(loose) > 3 else "")
+        draft.receipt.note("tools[*].strict", "dropped", f"the target cannot compile the schemas of {names}")
+        gone = {id(tool) for tool in loose}
+        draft.request.tools = [
+            replace(tool, strict=None) if isinstance(tool, Tool) and id(tool) in gone else tool for tool in tools
+        ]
 
 
 def _described(tool: Tool) -> str:

@@ -61,7 +61,10 @@ class Profile:
     ``media``             which sources are taken for which kind
     ``schema_output``     structured output with a schema is native
     ``schema_with_tools`` ... also beside function tools
+    ``compiled_schemas``  ... and, like strict tools, compiled to a grammar that takes closed objects without bounds
+    ``object_output``     ... and has to be that of an object
     ``json_output``       free JSON mode is native
+    ``json_word``         ... where the conversation says JSON, too
     ``json_schema_tools`` Gemini: ``parametersJsonSchema`` is taken (else schemas are reduced)
     ``many_choices``      ``n > 1`` is taken
     ``prefill``           how an assistant prefill goes out: as it is, marked ``prefix``, as plain history
@@ -117,7 +120,10 @@ class Profile:
     media: dict[MediaKind, frozenset[MediaSource]] = field(default_factory=dict)
     schema_output: bool = True
     schema_with_tools: bool = True
+    compiled_schemas: bool = False
+    object_output: bool = False
     json_output: bool = True
+    json_word: bool = False
     json_schema_tools: bool = True
     many_choices: bool = True
     prefill: Literal["native", "prefix", "none", "refused"] = "none"

@@ -31,6 +31,7 @@ DEFAULTS: dict[str, Profile] = {
         forced_with_thinking=False,
         result_media=True,
         media={**_IMAGE, "document": frozenset({"base64", "url", "text"})},
+        compiled_schemas=True,
         json_output=False,
         many_choices=False,
         prefill="refused",
@@ -41,6 +42,7 @@ DEFAULTS: dict[str, Profile] = {
         "openai_chat",
         max_stops=4,
         media={**_IMAGE, "document": frozenset({"base64"}), "audio": frozenset({"base64"})},
+        json_word=True,
         call_id_length=(1, 40),
     ),
     "openai_responses": Profile(
@@ -54,6 +56,8 @@ DEFAULTS: dict[str, Profile] = {
         choices=_ALL_CHOICES,
         result_media=True,
         media={**_IMAGE, "document": frozenset({"base64", "url"})},
+        object_output=True,
+        json_word=True,
         many_choices=False,
         cache_key=True,
         api="responses",
@@ -174,7 +178,12 @@ def _openai(reasoning: dict[str, Any], classic: dict[str, Any]) -> tuple[Row, ..
     )
 
 
-_OPENAI_ON_CHAT: dict[str, Any] = {"cache_key": True, "choices": _ALL_CHOICES, "refuses_thoughts": True}
+_OPENAI_ON_CHAT: dict[str, Any] = {
+    "cache_key": True,
+    "choices": _ALL_CHOICES,
+    "refuses_thoughts": True,
+    "object_output": True,
+}
 _GROK_SAMPLING = frozenset({"temperature", "top_p", "seed", "n", "logprobs", "top_logprobs"})
 
 _GLM: dict[str, Any] = {

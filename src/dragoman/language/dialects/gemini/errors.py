@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 
 from dragoman.language.dialects.gemini.spelling import NAME, as_list, ours
-from dragoman.language.failures import Failure, FailureKind
+from dragoman.language.failures import Failure, FailureKind, in_known_words
 from dragoman.language.ir import Json
 from dragoman.language.sniffing import sniff_error, sniff_failure
 from dragoman.language.wire import decode
@@ -28,6 +28,9 @@ _STATUS_WORDS: dict[FailureKind, str] = {
     "timeout": "DEADLINE_EXCEEDED",
     "server": "INTERNAL",
 }
+_TOO_LONG = "The input token count exceeds the maximum number of tokens allowed"
+_TOO_LONG_WORDS = ("exceeds the maximum number of tokens allowed",)
+"""What clients that read the message take as a reason to shorten the conversation (E05)."""
 _RETRY_INFO = "type.googleapis.com/google.rpc.RetryInfo"
 _REQUEST_INFO = "type.googleapis.com/google.rpc.RequestInfo"
 _BAD_KEY_REASONS = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED", "ACCESS_TOKEN_EXPIRED", "CREDENTIALS_MISSING"})
@@ -70,7 +73,7 @@ def write_failure(failure: Failure, request_id: str = "") -> tuple[int, dict[str
     word = fields.get("status") if failure.kind != "credential" else None
     error: dict[str, Json] = {
         "code": status,
-        "message": failure.message,
+        "message": in_known_words(failure, _TOO_LONG, _TOO_LONG_WORDS),
         "status": word if isinstance(word, str) else _STATUS_WORDS[failure.kind],
     }
     details = [dict(detail) for detail in as_list(fields.get("details")) if isinstance(detail, dict)]

@@ -164,7 +164,7 @@ class StreamReader(BaseReader):
                             state.texts.append(text)
                     else:
                         self._part(state, part)
-        if len(candidate) > 1 + ("index" in candidate) or self._complete:
+        if len(candidate) > ("content" in candidate) + ("index" in candidate) or self._complete:
             self._beside_content(state, candidate, content)
 
     def _beside_content(self, state: _Candidate, candidate: dict[str, Json], content: Json) -> None:

@@ -73,7 +73,7 @@ def _restored_run(run: list[Message]) -> list[Message]:
         head, gap = _without_shown(row[floor:at], thoughts)
         if gap is None:
             # Nothing was shown: thoughts precede what was said, and a thought stands where its carrier does.
-            gap = len(head) if isinstance(part, Reasoning) else 0
+            gap = len(head) if isinstance(part, Reasoning) and not ours(part.extras).get("~text") else 0
         home = head[gap][0] if gap < len(head) else place
         inserted: list[tuple[int, Part]] = [(home, thought) for thought in thoughts]
         carrier = [] if isinstance(part, Reasoning) else [(place, _unsigned(part))]

@@ -33,6 +33,7 @@ _NUMBERS = {
     "presence_penalty": "presencePenalty",
 }
 _LEVELS = {"minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH"}
+_ENUM = "text/x.enum"
 _BUDGETS = {"none": 0, "minimal": 512, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 32768, "max": 32768}
 
 
@@ -95,6 +96,8 @@ def _read_reasoning(rest: Fields) -> ReasoningSetting | None:
 
 
 def _read_output(rest: Fields) -> OutputFormat | None:
+    if rest.get("responseMimeType") == _ENUM:
+        return _read_choices(rest)
     if rest.get("responseMimeType") != "application/json":
         return None
     spelt: list[Json] | None = None
@@ -106,6 +109,17 @@ def _read_output(rest: Fields) -> OutputFormat | None:
     if spelt is None:
         return OutputFormat()
     return OutputFormat(lowered(spelt[1]), extras=extras({"~schema": spelt}))
+
+
+def _read_choices(rest: Fields) -> OutputFormat | None:
+    """An answer that is one word of a list."""
+    schema = rest.get("responseSchema")
+    words = schema.get("enum") if isinstance(schema, dict) else None
+    if not words or not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        return None
+    spelt = ["responseSchema", rest.pop("responseSchema")]
+    del rest["responseMimeType"]
+    return OutputFormat(choices=list(words), extras=extras({"~schema": spelt}))
 
 
 def write_config(request: Request, profile: Profile, receipt: Receipt) -> Fields | None:
@@ -190,10 +204,12 @@ def _level(setting: ReasoningSetting, profile: Profile, off: bool) -> str:
 
 
 def _write_output(output: OutputFormat, config: Fields, own: bool, profile: Profile, receipt: Receipt) -> None:
-    config["responseMimeType"] = "application/json"
+    spelt = ours(output.extras).get("~schema") if own else None
+    config["responseMimeType"] = _ENUM if output.choices else "application/json"
+    if output.choices and spelt:
+        config[spelt[0]] = spelt[1]
     if output.schema is None:
         return
-    spelt = ours(output.extras).get("~schema") if own else None
     if spelt and lowered(spelt[1]) == output.schema:
         config[spelt[0]] = spelt[1]
     elif profile.json_schema_tools:

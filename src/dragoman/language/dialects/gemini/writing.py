@@ -230,8 +230,7 @@ class StreamWriter(BaseWriter):
                 continue
             last: dict[str, Json] = {"text": ""}
             waiting = self._waiting(number)
-            if waiting.waiting and self._shown:
-                last["thought"] = True
+            if self._shown:
                 waiting.sign(last)
             candidate: dict[str, Json] = {"content": {"parts": [last], "role": "model"}}
             candidate.update(_ending_fields(finish, self.asked, self._own))

@@ -53,7 +53,7 @@ def read_response(body: dict[str, Json]) -> Response:
     """Read a whole answer. Raises AnswerFailed when the body says that there is none (E03)."""
     choices = body.get("choices")
     if is_error(body) or not isinstance(choices, list):
-        raise AnswerFailed(sniff_error(body, owner=NAME))
+        raise AnswerFailed(sniff_error(body, owner=NAME), read_usage(body.get("usage")))
     fields = dict(body)
     del fields["choices"]
     identifier, model = said(fields.pop("id", None)), said(fields.pop("model", None))
@@ -205,6 +205,11 @@ def wants_legacy(asked: Asked) -> bool:
     return own(asked.request.extras).get("~functions") is True
 
 
+def note_second_call(asked: Asked) -> None:
+    """``function_call`` holds one call: a second would run into it, or replace it."""
+    asked.receipt.note("answer.content", "dropped", "a client that declares functions is given one call at a time")
+
+
 def _write_choice(number: int, choice: Choice, native: bool, asked: Asked) -> Fields:
     kept = own(choice.finish.extras)
     calls = [part for part in choice.parts if isinstance(part, ToolCall)]
@@ -284,7 +289,10 @@ class _Message:
 
     def _call(self, part: ToolCall) -> None:
         if self._legacy:
-            self._fields["function_call"] = {"name": part.name, "arguments": part.arguments or "{}"}
+            if "function_call" in self._fields:
+                note_second_call(self._asked)
+            else:
+                self._fields["function_call"] = {"name": part.name, "arguments": part.arguments or "{}"}
             return
         written = write_call(part, self._custom.get(part.name, False))
         if self._cut and not part.arguments and "function" in written:

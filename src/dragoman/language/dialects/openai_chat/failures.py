@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from dragoman.language.dialects.openai_chat.fields import NAME, Fields, plain
-from dragoman.language.failures import Failure, FailureKind
+from dragoman.language.failures import Failure, FailureKind, in_known_words
 from dragoman.language.ir import Json
 from dragoman.language.sniffing import sniff_failure
 
@@ -40,6 +40,9 @@ _FIXED: frozenset[FailureKind] = frozenset(
     {"context_length", "authentication", "rate_limit", "quota", "credential", "overloaded"}
 )
 """Kinds whose code clients act on, whatever word the provider had for it (E05)."""
+_TOO_LONG = "This model's maximum context length is exceeded"
+_TOO_LONG_WORDS = ("maximum context length", "context window", "available context size")
+"""What clients that read the message take as a reason to shorten the conversation (E05)."""
 
 
 def read_failure(status: int, headers: Mapping[str, str], body: bytes) -> Failure:
@@ -58,7 +61,7 @@ def write_error(failure: Failure) -> Fields:
     if failure.code and failure.kind not in _FIXED:
         code = failure.code
     return {
-        "message": failure.message,
+        "message": in_known_words(failure, _TOO_LONG, _TOO_LONG_WORDS),
         "type": _TYPES.get(failure.kind, "invalid_request_error"),
         "param": failure.param or None,
         "code": code,

@@ -84,6 +84,7 @@ def _read_tooling(fields: Fields, request: Request, form: Fields) -> None:
         del fields["tool_choice"]
     if functions := take(fields, "functions", list):
         form["~functions"] = True
+        request.parallel_tools = False  # function_call holds one
         for at, function in enumerate(functions):
             path = f"functions[{at}]"
             request.tools.append(read_function(dict(expect(function, dict, path)), {}, {}, path))

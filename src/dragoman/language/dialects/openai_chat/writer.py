@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import orjson
 
-from dragoman.language.dialects.openai_chat.answers import answer_id, wants_legacy, write_image
+from dragoman.language.dialects.openai_chat.answers import answer_id, note_second_call, wants_legacy, write_image
 from dragoman.language.dialects.openai_chat.citations import write_annotation
 from dragoman.language.dialects.openai_chat.failures import write_error
 from dragoman.language.dialects.openai_chat.fields import NAME, Fields, own
@@ -167,12 +167,15 @@ class StreamWriter(BaseWriter):
 
     def _start_call(self, opened: _Open, part: ToolCall) -> bytes:
         choice = opened.choice
+        number = self._calls[choice] = self._calls.get(choice, -1) + 1
+        if self._legacy and number:
+            note_second_call(self.asked)
+            return b""
         if self._legacy:
             opened.joints = self._template(choice, {"function_call": {"arguments": _MARK}})
             written = self._frame(choice, {"function_call": {"name": part.name, "arguments": ""}})
             return written + self._first(opened, part.arguments)
-        opened.call = self._calls.get(choice, 0)
-        self._calls[choice] = opened.call + 1
+        opened.call = number
         custom = part.kind == "custom" and self._custom.get(part.name, False)
         kind, field = ("custom", "input") if custom else ("function", "arguments")
         rest = {key: value for key, value in call_extras(part.extras).items() if key != "index"}

@@ -25,16 +25,17 @@ _CUT_WORDS = {"length": "max_output_tokens", "refusal": "content_filter"}
 
 def read_response(body: dict[str, Json]) -> Response:
     """Read a whole answer; raises AnswerFailed for one that failed or was cancelled."""
+    said = body.get("usage")
+    usage = read_usage(said) if isinstance(said, dict) else Usage()
     if (failure := failure_in(body)) is not None:
-        raise AnswerFailed(failure)
+        raise AnswerFailed(failure, usage)
     output = body.get("output")
     parts = [part for item in output or () if isinstance(item, dict) for part in read_item(item)]
-    usage = body.get("usage")
     return Response(
         id=str(body.get("id") or ""),
         model=str(body.get("model") or ""),
         choices=[Choice(parts, read_finish(body, parts))],
-        usage=read_usage(usage) if isinstance(usage, dict) else Usage(),
+        usage=usage,
         extras={NAME: envelope_extras(body)},
     )
 

@@ -45,7 +45,20 @@ def read_part(part: Object, text_type: str) -> Part:
         return _read_file(part)
     if kind == "input_audio" and isinstance(part.get("input_audio"), dict):
         return _read_audio(part)
-    return Opaque(NAME, part, packed({"~part": True}))
+    return _adopted(part) or Opaque(NAME, part, packed({"~part": True}))
+
+
+def _adopted(part: Object) -> Media | None:
+    """Chat's image and file, which clients that mix dialects put into this one (C12)."""
+    match part:
+        case {"type": "image_url", "image_url": dict() as image}:
+            rest = {name: value for name, value in image.items() if name != "url"}
+            return _read_image({"type": "input_image", "image_url": image.get("url"), **rest})
+        case {"type": "image_url", "image_url": str()}:
+            return _read_image(part)
+        case {"type": "file", "file": dict() as file}:
+            return _read_file({"type": "input_file", **file})
+    return None
 
 
 def write_part(part: Part, text_type: str, complete: bool = False) -> Object | None:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 
 from dragoman.language.dialects.openai_responses.fields import NAME, Object, plain
-from dragoman.language.failures import Failure, FailureKind
+from dragoman.language.failures import Failure, FailureKind, in_known_words
 from dragoman.language.ir import Json
 from dragoman.language.sniffing import sniff_error, sniff_failure
 
@@ -44,6 +44,9 @@ _FIXED: frozenset[FailureKind] = frozenset(
     {"context_length", "authentication", "rate_limit", "quota", "credential", "overloaded"}
 )
 """Kinds whose code clients act upon, whatever the provider called it (E05)."""
+_TOO_LONG = "Your input exceeds the context window of this model"
+_TOO_LONG_WORDS = ("context window", "maximum context length", "available context size")
+"""What clients that read the message take as a reason to shorten the conversation (E05)."""
 
 _STREAM_CODES: dict[FailureKind, str] = {
     "context_length": "context_length_exceeded",
@@ -69,7 +72,7 @@ def write_failure(failure: Failure, request_id: str = "") -> tuple[int, dict[str
     """Status and body of a failed call."""
     code = _CODES[failure.kind] if failure.kind in _FIXED else failure.code or _CODES[failure.kind]
     error: Object = {
-        "message": failure.message,
+        "message": in_known_words(failure, _TOO_LONG, _TOO_LONG_WORDS),
         "type": _TYPES.get(failure.kind, "server_error"),
         "param": failure.param or None,
         "code": code,
@@ -81,7 +84,7 @@ def write_failure(failure: Failure, request_id: str = "") -> tuple[int, dict[str
 def stream_error(failure: Failure) -> tuple[str, str]:
     """Code and message of a failure inside a stream. Codex reads its wait from the message (C18)."""
     code = _STREAM_CODES.get(failure.kind, failure.code or "invalid_prompt")
-    message = failure.message or "the answer failed"
+    message = in_known_words(failure, _TOO_LONG, _TOO_LONG_WORDS) or "the answer failed"
     if failure.kind == "rate_limit" and failure.retry_after is not None and "try again in" not in message.lower():
         message = f"{message.rstrip('. ')}. Please try again in {math.ceil(failure.retry_after)}s."
     return code, message

@@ -253,9 +253,7 @@ def _write_format(output: OutputFormat) -> Object:
 
 def _write_foreign(request: Request, profile: Profile, receipt: Receipt) -> Object:
     body: Object = {}
-    head = 0
-    while head < len(request.messages) and _is_words(request.messages[head]):
-        head += 1
+    head = _instructions(request)
     instructions = SEAM.join(text for message in request.messages[:head] if (text := texts_of(message)).strip())
     if instructions:
         body["instructions"] = instructions
@@ -271,6 +269,18 @@ def _write_foreign(request: Request, profile: Profile, receipt: Receipt) -> Obje
     include = [ENCRYPTED] if profile.reasoning != "none" else []
     include += [LOGPROBS] if request.sampling.logprobs else []
     return body | ({"include": include} if include else {})
+
+
+def _instructions(request: Request) -> int:
+    """How many system messages at the head are instructions.
+
+    A call without any input is refused, as is free JSON where the input does not say so: there they are input.
+    """
+    head = 0
+    while head < len(request.messages) and _is_words(request.messages[head]):
+        head += 1
+    free_json = request.output is not None and request.output.schema is None
+    return 0 if free_json or head == len(request.messages) else head
 
 
 def _is_words(message: Message) -> bool:
