@@ -12,7 +12,20 @@ from dragoman.language.losses import Receipt
 from dragoman.relay.keepsakes import Keepsake, Keepsakes
 from dragoman.relay.shelf import Shelf
 from dragoman.relay.stored_responses import PreviousNotFound, StoredResponses
-from tests.relay.rig import ASK, Asked, Rig, Wire, chat_body, chat_stream, events_of, replay, running, whole
+from tests.relay.rig import (
+    ASK,
+    DONE,
+    Asked,
+    Rig,
+    Wire,
+    chat_body,
+    chat_chunk,
+    chat_stream,
+    events_of,
+    replay,
+    running,
+    whole,
+)
 
 ASK_RESPONSES: dict[str, Any] = {"model": "gpt-x", "input": "My name is Ada.", "instructions": "Be brief."}
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
@@ -117,6 +130,78 @@ def test_R24_answers_belong_to_their_owner_and_issuer() -> None:
             stored.check_issuer("ada", "r2", provider, keeps=keeps)
 
 
+# ---------------------------------------------------------------- item_reference (R24)
+
+
+def reference(name: str) -> dict[str, str]:
+    return {"type": "item_reference", "id": name}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_R24_items_that_a_client_only_names_go_out_whole(stream: bool) -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"a": 1}'}}
+
+    async def script(asked: Asked, wire: Wire) -> None:
+        if not asked.json.get("stream"):
+            message = {"role": "assistant", "content": "Let me see.", "tool_calls": [call]}
+            await wire.json(chat_body(choices=[{"index": 0, "message": message, "finish_reason": "tool_calls"}]))
+            return
+        calls = chat_chunk(tool_calls=[{"index": 0, **call}])
+        await wire.stream(chat_chunk("Let me see."), calls, chat_chunk(finish="tool_calls"), DONE)
+
+    async with running() as rig:
+        rig.provider.script = script
+        question = {"role": "user", "content": "look"}
+        status, _, got = await rig.post(
+            "/v1/responses", {"model": "gpt-x", "input": [question], "stream": stream, "tools": [TOOL]}
+        )
+        output = got["output"] if not stream else events_of(got)[-1]["response"]["output"]
+        named = [reference(item["id"]) for item in output]
+        result = {"type": "function_call_output", "call_id": "c1", "output": "seen"}
+        body = {"model": "gpt-x", "input": [question, *named, result]}
+        status, headers, _ = await rig.post("/v1/responses", body)
+        assert status == 200
+        assert headers["x-dragoman-receipt"] == "none"
+        _, said, answered = rig.provider.asked[1].json["messages"]
+        assert (said["content"], said["tool_calls"], answered["content"]) == ("Let me see.", [call], "seen")
+
+
+async def test_R24_an_item_nobody_knows_is_refused_and_never_ignored() -> None:
+    async with running() as rig:
+        rig.provider.script = whole(chat_body())
+        ask = {"model": "gpt-x", "input": [reference("msg_nobody"), {"role": "user", "content": "go"}]}
+        status, _, answer = await rig.post("/v1/responses", ask)
+        assert status == 400
+        assert "msg_nobody" in answer["error"]["message"]
+        # A thought is of no use to anybody but its owner.
+        status, headers, _ = await rig.post("/v1/responses", {**ask, "input": [reference("rs_x"), ask["input"][1]]})
+        assert (status, headers["x-dragoman-receipt"]) == (200, "dropped=1")
+
+
+async def test_R24_names_that_the_provider_knows_pass() -> None:
+    answer = {"id": "resp_up", "object": "response", "created_at": 1, "status": "completed", "model": "gpt-x",
+              "output": [], "usage": None}  # fmt: skip
+    async with running(account={"api": "responses"}) as rig:
+        rig.provider.script = whole(answer)
+        body = {"model": "gpt-x", "input": [reference("msg_theirs")], "previous_response_id": "resp_theirs"}
+        await rig.post("/v1/responses", body)
+        assert rig.provider.asked[0].json == body
+
+
+def test_R24_an_item_goes_with_its_answer_and_belongs_to_its_owner() -> None:
+    stored = StoredResponses()
+    item = {"type": "message", "id": "msg_1", "role": "assistant", "content": []}
+    stored.store("ada", {"input": "a"}, {"id": "r1", "output": [item]})
+    for named in ({"id": "msg_1"}, reference("msg_1")):
+        body = {"input": ["odd", named], "previous_response_id": "elsewhere"}
+        assert stored.expanded("ada", body) == {**body, "input": ["odd", item]}
+        assert stored.expanded("bob", body) is body
+    both = stored.expanded("ada", {"input": [reference("msg_1")], "previous_response_id": "r1"})
+    assert [one.get("id") for one in both["input"]] == [None, "msg_1", "msg_1"]
+    stored.delete("ada", "r1")
+    assert stored.expanded("ada", body) is body
+
+
 def test_the_shelf_is_bounded_and_expires() -> None:
     clock = Clock()
     shelf: Shelf[str] = Shelf(entries=3, size=100, life=10, clock=clock)
@@ -205,6 +290,17 @@ def test_T05_the_kept_thought_stands_for_its_bare_words() -> None:
         own = history(words, ToolCall(call, "look", "{}"))
         keepsakes.restore("ada", own, Receipt())
         assert own.messages[0].parts[0] is words
+
+
+def test_T05_a_thought_in_the_turns_message_before_is_not_restored_again() -> None:
+    keepsakes = Keepsakes()
+    kept = Reasoning("why", {"anthropic": {"signature": "s1"}})
+    keepsakes.keep("ada", "c1", Keepsake({}, [kept]))
+    call = Message("assistant", [ToolCall("c1", "look", "{}")])
+    for before, restored in (Message("assistant", [kept]), False), (Message("user", [kept]), True):
+        request = Request("gemini", "m", [before, call])
+        keepsakes.restore("ada", request, Receipt())
+        assert (request.messages[1].parts[0] is kept) is restored
 
 
 def test_T05_keepsakes_belong_to_their_owner_and_never_overrule_the_client() -> None:

@@ -101,6 +101,17 @@ async def test_R24_an_answer_of_one_replica_is_known_on_the_other_and_to_its_own
         assert there.stored.get("user:8", "resp_1") is None
 
 
+async def test_R24_an_item_of_one_replica_is_known_on_the_other(redis: RealRedis) -> None:
+    item = {"type": "message", "role": "assistant", "content": "Ada.", "id": "msg_1"}
+    body = {"input": [{"type": "item_reference", "id": "msg_1"}]}
+    async with replica(redis) as here, replica(redis) as there:
+        here.stored.store("user:7", {"input": "Who am I?"}, {**ANSWER, "output": [item]})
+        await until(lambda: redis.client.keys("dragoman:items:*"))
+        for owner, known in ("user:8", False), ("user:7", True):
+            await there.stored.recall_items(owner, body)
+            assert (there.stored.expanded(owner, body) == {"input": [item]}) is known
+
+
 async def test_R24_an_answer_deleted_on_one_replica_is_deleted_on_all(redis: RealRedis) -> None:
     async with replica(redis) as here, replica(redis) as there:
         here.stored.store("user:7", {"input": "Who am I?"}, ANSWER)

@@ -66,8 +66,9 @@ class Generation:
         self._body = house.memory.stored.expanded(call.owner, given) if call.dialect == RESPONSES else given
         self._unread: Refused | None = None
         self._request = self._read()
-        if self._body is not given:
-            self._request.previous = given["previous_response_id"]  # the answer names it; what goes out does not
+        if "previous_response_id" not in self._body:
+            # What was put in its place goes out; the answer names it.
+            self._request.previous = given.get("previous_response_id") or ""
         self.stream = self._request.stream
         self.asked_model = self._request.model
         self.plan = planned(house, call, self._request)
@@ -92,7 +93,7 @@ class Generation:
         target = aimed(house, resolved, request, whole=self._unread is None)
         if self._unread is not None and target.profile.dialect != self._call.dialect:
             raise self._unread
-        if request.previous and self._body is self._given:
+        if request.previous and "previous_response_id" in self._body:
             keeps = target.profile.dialect == RESPONSES
             house.memory.stored.check_issuer(self._call.owner, request.previous, resolved.provider_name, keeps=keeps)
         self._meter.aim(target.model, request)

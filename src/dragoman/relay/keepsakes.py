@@ -106,24 +106,33 @@ class Keepsakes:
         if not len(self._shelf):
             return messages
         out = messages
+        led = False
         for at, message in enumerate(messages):
-            if message.role == "assistant" and any(isinstance(part, ToolCall) for part in message.parts):
-                whole = self._restored(owner, message, at, receipt)
+            if message.role != "assistant":
+                led = False
+                continue
+            if any(isinstance(part, ToolCall) for part in message.parts):
+                whole = self._restored(owner, message, at, led, receipt)
                 if whole is not message:
                     out = list(messages) if out is messages else out
                     out[at] = whole
+            led = _leads(message.parts, led)
         return out
 
-    def _restored(self, owner: str, message: Message, at: int, receipt: Receipt) -> Message:
+    def _restored(self, owner: str, message: Message, at: int, led: bool, receipt: Receipt) -> Message:
+        """The message with what is kept. ``led``: its thought is there already, in the message before it."""
         parts: list[Part] = []
         changed = False
-        thought = any(isinstance(part, Reasoning) for part in message.parts)
+        told = [part for part in message.parts if isinstance(part, Reasoning)]
+        signed = led or _signed(told)
+        stale = False
         for part in message.parts:
             kept = self._kept(owner, part) if isinstance(part, ToolCall) else None
             if kept is None or not isinstance(part, ToolCall):
                 parts.append(part)
                 continue
-            if kept.thoughts and not thought:
+            if kept.thoughts and not signed and (not told or _signed(kept.thoughts)):
+                stale = bool(told)
                 first = not any(isinstance(other, ToolCall) for other in parts)
                 # Thoughts before the first call came before the words too.
                 parts[0 if first else len(parts) : 0 if first else len(parts)] = kept.thoughts
@@ -134,6 +143,9 @@ class Keepsakes:
             parts.append(part)
         if not changed:
             return message
+        if stale:
+            # The client gave back the words of the same thoughts, which had lost what makes them worth giving back.
+            parts = [part for part in parts if not any(part is words for words in told)]
         receipt.note(f"messages[{at}]", "restored", "what the provider had attached to its tool calls was put back")
         return replace(message, parts=parts)
 
@@ -172,6 +184,21 @@ def _said(call: ToolCall) -> bytes:
     except ValueError:
         arguments = call.arguments
     return blake2b(f"{call.name}\0{arguments}".encode("utf-8", "surrogatepass"), digest_size=12).digest()
+
+
+def _leads(parts: Sequence[Part], led: bool) -> bool:
+    """Whether a signed thought stands before what comes next. ``led``: one does before these parts."""
+    for part in parts:
+        if isinstance(part, Reasoning):
+            led = led or _signed([part])
+        elif isinstance(part, ToolCall):
+            led = False
+    return led
+
+
+def _signed(thoughts: Sequence[Reasoning]) -> bool:
+    """Whether somebody signed one of them."""
+    return any(_meaningful(thought.extras) for thought in thoughts)
 
 
 def _meaningful(extras: Extras) -> bool:

@@ -133,7 +133,7 @@ def compose(
         mended = mend(told, profile, receipt)
         if mended is request:
             return _short_cut(call, body, request, target, options)
-    previous = "" if expanded else request.previous
+    previous = request.previous if "previous_response_id" in body else ""
     aimed = replace(wanted, model=target.model, messages=list(request.messages), previous=previous)
     if manners is not None:
         manners.suit(aimed, request.model, profile, receipt)

@@ -1,9 +1,9 @@
 """Responses that OpenAI's Responses clients may refer to when no provider keeps them (trap R24).
 
-A client of ``/v1/responses`` may name an earlier answer instead of sending the conversation again.
-Where the provider keeps answers itself the name is forwarded to the one that issued it; everywhere
-else the conversation lies here: the wire items of the request and of the answer, by owner and
-response id, for an hour. A name nobody knows is refused, never ignored.
+A client of ``/v1/responses`` may name an earlier answer instead of sending the conversation again, or
+single items of answers. Where the provider keeps answers itself the name is forwarded to the one that
+issued it; everywhere else the conversation lies here: the wire items of the request and of the answer,
+by owner and response id, for an hour. A name nobody knows is refused, never ignored.
 
 https://platform.openai.com/docs/guides/conversation-state
 """
@@ -28,7 +28,8 @@ LIFE = 3600.0
 ENTRIES = 20_000
 ROOM = 256 * 1024 * 1024
 
-_ANSWERS, _ISSUERS, _DELETED = "responses", "issuers", "deleted"
+_ANSWERS, _ISSUERS, _DELETED, _HOMES = "responses", "issuers", "deleted", "items"
+REFERENCE = "item_reference"
 _PAUSES = (0.0, 0.02, 0.06, 0.12)
 """Seconds before each look for an answer that another replica may be laying down."""
 
@@ -70,6 +71,7 @@ class StoredResponses:
     ) -> None:
         self._shelf: Shelf[Stored] = Shelf(entries=ENTRIES, size=ROOM, life=LIFE, clock=clock)
         self._issuers: Shelf[str] = Shelf(entries=ENTRIES, size=ROOM, life=30 * 24 * 3600.0, clock=clock)
+        self._homes: Shelf[str] = Shelf(entries=10 * ENTRIES, size=ROOM, life=LIFE, clock=clock)
         self._deposit, self._news = deposit, news
         self._deleted: Shelf[bool] = Shelf(entries=ENTRIES, size=ROOM, life=LIFE, clock=clock)
         if news is not None:
@@ -99,11 +101,36 @@ class StoredResponses:
             if answer is not None or issuer is not None:
                 return
 
-    def expanded(self, owner: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The body with the conversation it refers to in front of its own input, when that lies here.
+    async def recall_items(self, owner: str, body: dict[str, Any]) -> None:
+        """Fetch from other replicas the answers that hold the items a body refers to."""
+        missing = [name for name in references(body) if self._homes.take((owner, name)) is None]
+        if self._deposit is None or not missing:
+            return
+        found = await self._deposit.take([self._deposit.place(_HOMES, owner, name) for name in missing])
+        for name, home in zip(missing, found or (), strict=False):
+            if home is not None:
+                self._homes.put((owner, name), home.decode(), 200)
+                await self.recall(owner, home.decode())
 
-        The same body when it refers to nothing, or to an answer that lies elsewhere.
+    def expanded(self, owner: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The body with the items it refers to, and the conversation in front of its own input, when they lie here.
+
+        The same body when it refers to nothing, or to what lies elsewhere.
         """
+        return self._continued(owner, self._with_items(owner, body))
+
+    def _with_items(self, owner: str, body: dict[str, Any]) -> dict[str, Any]:
+        known = {name: item for name in references(body) if (item := self._item(owner, name)) is not None}
+        if not known:
+            return body
+        return {**body, "input": [known.get(referred(item) or "", item) for item in body["input"]]}
+
+    def _item(self, owner: str, name: str) -> Json:
+        stored = self._here(owner, self._homes.take((owner, name)) or "")
+        items = [] if stored is None else output_items(stored.response)
+        return next((item for item in items if isinstance(item, dict) and item.get("id") == name), None)
+
+    def _continued(self, owner: str, body: dict[str, Any]) -> dict[str, Any]:
         previous = body.get("previous_response_id")
         if not isinstance(previous, str) or not previous:
             return body
@@ -136,8 +163,13 @@ class StoredResponses:
             size = len(encode(response)) + sum(len(encode(item)) for item in items[-8:]) + 64 * len(items)
             stored = Stored(items, response)
             self._shelf.put((owner, response_id), stored, size)
+            names = [name for item in output_items(response) if (name := _name(item))]
+            for name in names:
+                self._homes.put((owner, name), response_id, 200)
             if self._deposit is not None:
                 self._deposit.put(self._deposit.place(_ANSWERS, owner, response_id), lambda: _written(stored))
+                for name in names:
+                    self._deposit.put(self._deposit.place(_HOMES, owner, name), response_id.encode)
 
     def get(self, owner: str, response_id: str) -> dict[str, Json] | None:
         """The response object, or None."""
@@ -188,6 +220,24 @@ def _read(data: bytes) -> Stored | None:
     except (ValueError, TypeError):
         return None
     return Stored(items, response) if isinstance(items, list) and isinstance(response, dict) else None
+
+
+def _name(item: Json) -> str:
+    name = item.get("id") if isinstance(item, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def referred(item: Json) -> str | None:
+    """The id of the item that an ``item_reference`` stands for; its type may be left out."""
+    if not isinstance(item, dict) or not item.keys() <= {"type", "id"} or item.get("type", REFERENCE) != REFERENCE:
+        return None
+    return _name(item) or None
+
+
+def references(body: dict[str, Any]) -> list[str]:
+    """The ids of the items a body refers to."""
+    given = body.get("input")
+    return [name for item in given if (name := referred(item))] if isinstance(given, list) else []
 
 
 def input_items(body: dict[str, Any]) -> list[Json]:
