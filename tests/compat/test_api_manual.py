@@ -11,10 +11,14 @@ from typing import Any
 
 import pytest
 
+from dragoman.app import Works
+from dragoman.keeping import keep
+from dragoman.settings import load_settings
 from dragoman.store.database import Database
 from dragoman.web.api.errors import ApiError
 from tests.compat.test_docs import PLACE, PROJECT, snippets
 from tests.compat.test_metering import provider, spend
+from tests.relay.rig import served
 from tests.web.api.rig import ADMIN_KEY, House, living
 
 _CURL = 'curl() { command curl --noproxy "*" --fail-with-body -w "\\n" "$@"; }'
@@ -60,6 +64,27 @@ async def test_C_104_every_command_of_the_apis_manual_does_what_it_says(database
     assert len(re.findall(r'"secret":"sk-[0-9a-f]{64}"', told)) == 2, "a key, and the one it was rotated to"
     with (tmp_path / "usage.csv").open(newline="") as file:
         assert [row["tokens"] for row in csv.DictReader(file)] == ["4"]
+
+
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("bash")), reason="there is no curl or no bash here")
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md"])
+async def test_C_104_what_newcomers_read_of_users_works_as_it_stands(page: str, tmp_path: Path) -> None:
+    """With nothing but the token that the first start has printed."""
+    (block,) = [snippet.text for snippet in snippets("console") if snippet.page == page]
+    settings = load_settings(environment={"DRAGOMAN_DB": str(tmp_path / "dragoman.db")}, folder=tmp_path)
+    kept = await keep(settings)
+    token = kept.shown_once[0].rpartition(" ")[2]
+    app = Works(settings, books=kept.books, admission=kept.admission).gateway(kept.gate, kept.mounts)
+    try:
+        async with served(app) as port:
+            script = f"{_CURL}\n{block}".replace(PLACE, f"http://127.0.0.1:{port}").replace("sk-…", token)
+            code, said = await run(script, tmp_path)
+    finally:
+        await kept.close()
+    assert code == 0, said
+    assert '"name":"ann"' in said
+    assert re.search(r'"user_id":2,.*"secret":"sk-[0-9a-f]{64}"', said)
+    assert '"by":["user","day"]' in said
 
 
 async def _as_it_says(house: House) -> None:

@@ -81,6 +81,14 @@ def test_odd_credentials_never_raise() -> None:
     assert shown_credentials({}, b"alt=sse&key=a%2Fb&monkey=c") == ["a/b"]
 
 
+def test_a_credential_of_any_letters_is_read_as_it_was_meant() -> None:
+    """Servers hand headers over as Latin-1; most clients mean UTF-8 by such bytes."""
+    for meant in ("tök-密码-à", "kä"):
+        sent = meant.encode().decode("latin-1")
+        assert shown_credentials({"authorization": f"Bearer {sent}", "x-api-key": sent}, b"") == [meant, meant]
+    assert shown_credentials({"x-api-key": "kä"}, b"key=%C3%A4") == ["kä", "ä"]
+
+
 @pytest.mark.parametrize("required", [True, False])
 def test_C01_either_credential_is_enough_and_two_callers_are_none(required: bool) -> None:
     bob = Caller("bob", "bob")

@@ -12,10 +12,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from sqlalchemy import select
 
 from dragoman.app import Works
 from dragoman.keeping import Kept, keep
 from dragoman.settings import Settings
+from dragoman.store.database import open_database
+from dragoman.store.ledger.prices import PriceBook
+from dragoman.store.schema import leases
 from tests.patience import SOON
 from tests.relay.rig import CALM, Asked, FakeProvider, Wire, served
 
@@ -103,6 +107,24 @@ def account(provider: FakeProvider, **more: Any) -> dict[str, Any]:
 
 
 ROUTE = {"targets": [{"provider": "own", "model": "up-model"}], "aliases": ["fast"]}
+
+
+async def test_K09_a_start_that_fails_in_the_middle_leaves_nothing_behind(
+    at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(self: PriceBook) -> None:
+        raise RuntimeError("in the middle")
+
+    monkeypatch.setattr(PriceBook, "load", fails)
+    before = asyncio.all_tasks()
+    with pytest.raises(RuntimeError, match="in the middle"):
+        async with replica(at):
+            pass
+    assert asyncio.all_tasks() == before
+    database = open_database(at)
+    until = await database.read(lambda connection: connection.execute(select(leases.c.until)).scalars().all())
+    await database.close()
+    assert until == [] or database.kind == "sqlite", "others need not wait for its lease to run out"
 
 
 async def test_K03_a_provider_and_a_route_serve_from_the_next_call_on(at: str, provider: FakeProvider) -> None:

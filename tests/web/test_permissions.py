@@ -350,7 +350,7 @@ ASKS = {ANTHROPIC: ASK, CHAT: {**CHAT_ASK, "model": "fake/m"}, RESPONSES: RESPON
 
 ANSWERED = {
     "generate": 200, "stream": 200, "complete": 200, "count_tokens": 200, "models": 200, "cursor_models": 200,
-    "info": 200, "health": 200, "hello": 200, "ok": 200, "nothing": 204,
+    "info": 200, "health": 200, "hello": 200, "ok": 200, "nothing": 204, "ready": 200,
     "model": 404, "stored_response": 404, "forget_response": 404, "websocket": 405,
 }  # fmt: skip
 """What whoever may ask gets, by operation: there is no model ``m`` in the list, and no such answer."""

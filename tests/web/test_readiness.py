@@ -29,7 +29,7 @@ async def test_K2_ready_until_something_is_missing() -> None:
         assert await asked() == (503, {"ready": False, "missing": ["database"]})
         there["database"] = True
         assert await asked() == (200, {"ready": True, "missing": []})
-        server = _Server(server_config(app), settings, readiness)
+        server = _Server(server_config(app), readiness, lambda address, port: None)
         server.hear(signal.SIGTERM, None)
         assert server.should_exit
         assert await asked() == (503, {"ready": False, "missing": ["draining"]})

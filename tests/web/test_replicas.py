@@ -14,7 +14,7 @@ import pytest
 from dragoman.app import Works
 from dragoman.keeping import Kept, keep
 from dragoman.settings import Settings
-from tests.patience import SOON
+from tests.patience import SOON, until
 from tests.relay.admission_rig import RealRedis
 from tests.relay.rig import CALM, FakeProvider, Rig, chat_body, served, whole
 
@@ -69,10 +69,7 @@ async def pair(database_url: str, redis: RealRedis) -> AsyncIterator[list[tuple[
         }
     )
     async with gateway(settings, provider) as one, gateway(settings, provider) as two:
-        deadline = time.monotonic() + SOON
-        while not all(kept.fabric is not None and kept.fabric.news.up for _, kept in (one, two)):
-            assert time.monotonic() < deadline
-            await asyncio.sleep(0.01)
+        await until(lambda: all(kept.fabric is not None and kept.fabric.news.up for _, kept in (one, two)))
         yield [one, two]
     await provider.stop()
 
@@ -87,12 +84,12 @@ async def make_key(rig: Rig, name: str) -> tuple[int, str]:
 async def test_S5_a_key_revoked_at_one_gateway_is_refused_by_the_other_within_a_second(
     shared: str, redis: RealRedis, trouble: str
 ) -> None:
-    async with pair(shared, redis) as ((here, _), (there, _)):
+    async with pair(shared, redis) as ((here, _), (there, kept)):
         here.provider.script = whole(chat_body())
         identity, secret = await make_key(here, "ann")
         bearer = {"authorization": f"Bearer {secret}"}
         body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-        await asyncio.sleep(0.5)
+        await until(lambda: kept.ring.caller(secret) is not None)
         assert (await there.post("/v1/chat/completions", body, **bearer))[0] == 200
         if trouble:
             redis.stop() if trouble == "killed" else redis.stall()
@@ -104,10 +101,10 @@ async def test_S5_a_key_revoked_at_one_gateway_is_refused_by_the_other_within_a_
 
 
 async def test_R24_a_conversation_of_a_user_goes_on_at_the_other_gateway(shared: str, redis: RealRedis) -> None:
-    async with pair(shared, redis) as ((here, _), (there, _)):
+    async with pair(shared, redis) as ((here, _), (there, kept)):
         here.provider.script = there.provider.script = whole(chat_body("Hello Ada."))
         (_, ann), (_, bob) = await make_key(here, "ann"), await make_key(here, "bob")
-        await asyncio.sleep(0.5)
+        await until(lambda: kept.ring.caller(ann) is not None and kept.ring.caller(bob) is not None)
         first = {"model": "m", "input": "I am Ada."}
         _, _, answer = await here.post("/v1/responses", first, authorization=f"Bearer {ann}")
         body = {"model": "m", "input": "Who am I?", "previous_response_id": answer["id"]}

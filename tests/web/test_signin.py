@@ -72,6 +72,16 @@ async def test_a_cookie_ends_after_a_day_and_at_sign_out(database: Database) -> 
     for header in (f"admin_session={second}", "", "admin_session=", "\udce9=;;=", "admin_session"):
         assert await sessions.caller(header) is None
     assert cookie_value("admin_session=abc") == "abc"
+    assert cookie_value('a=b; theme="x;y";admin_session = abc-_1 ; c') == "abc-_1"
+    assert cookie_value('admin_session="abc"') == "abc"
+    for nothing in ("", ";", "admin_session", "admin_sessions=x", "x-admin_session=x", "=admin_session", "\x80=\xff"):
+        assert cookie_value(nothing) == ""
+
+
+def test_S8_no_cookie_takes_long_to_read() -> None:
+    """The standard library takes a minute for such a one."""
+    for odd in ("\\" * 200_000, '\\"' * 100_000, "=;" * 100_000):
+        assert len(cookie_value(f'admin_session="{odd}"')) <= 400_000
 
 
 async def test_a_cookie_opens_every_replica_until_the_password_changes(database: Database) -> None:

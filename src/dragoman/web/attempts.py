@@ -41,6 +41,16 @@ class Attempts:
             left = failures[0] + self._span - self._clock()
             raise TooManyAttempts(max(1, -(-left // MICRO)))
 
+    def guess(self, name: str) -> None:
+        """Count one before it is looked at, so that many at once are as many. Raises TooManyAttempts."""
+        self.check(name)
+        self.failed(name)
+
+    def forgive(self, name: str) -> None:
+        """One that was counted by ``guess`` was right, or was not looked at."""
+        if failures := self._fresh(name):
+            failures.pop()
+
     def failed(self, name: str) -> None:
         """Count one."""
         self._fresh(name).append(self._clock())

@@ -7,12 +7,14 @@ credentials end here and are never forwarded. It must not know surfaces or opera
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qsl
 
 from dragoman.settings.model import AuthSettings
+from dragoman.settings.parts import revealed
 from dragoman.store.accounts.keyring import KeyRing, Standing
 from dragoman.store.accounts.model import ANONYMOUS, SHARED, Caller
 
@@ -25,16 +27,24 @@ Check = Callable[[str], Caller | Standing | None]
 def shown_credentials(headers: Mapping[str, str], query: bytes) -> list[str]:
     """Every credential a request shows, in the order of preference."""
     shown = []
-    authorization = headers.get("authorization", "").strip()
+    authorization = _meant(headers.get("authorization", ""))
     if authorization:
         scheme, blank, rest = authorization.partition(" ")
         # A bare value without a scheme is what one of the earlier proxies told its users to send.
         shown.append(rest.strip() if blank and scheme.lower() == "bearer" else authorization)
-    shown += [headers[name].strip() for name in _HEADERS if headers.get(name, "").strip()]
+    shown += [value for name in _HEADERS if (value := _meant(headers.get(name, "")))]
     if b"key=" in query:
         pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=False)
         shown += [value for name, value in pairs if name == "key"]
     return shown
+
+
+def _meant(value: str) -> str:
+    """A header's value without blanks around it. It is bytes, read as Latin-1; UTF-8 is what most mean by them."""
+    if not value.isascii():
+        with contextlib.suppress(UnicodeError):
+            value = value.encode("latin-1").decode("utf-8")
+    return value.strip()
 
 
 class Gate:
@@ -87,7 +97,7 @@ def shared_token_check(token: str | None, shared: Callable[[], Caller] = lambda:
 
 def gate_of(settings: AuthSettings, ring: KeyRing | None = None) -> Gate:
     """The gate that the settings describe, which knows the ring's keys. Until they are read it stays shut."""
-    token = settings.token.get_secret_value() if settings.token is not None else None
+    token = revealed(settings.token)
     if ring is None:
         return Gate(shared_token_check(token), required=settings.required)
     shared = shared_token_check(token, lambda: ring.shared)

@@ -26,7 +26,7 @@ ENDPOINTS = {
 
 
 class Information:
-    """``providers`` are names; ``model`` is the default model, ``running`` the word for being well."""
+    """``providers`` are names; ``model`` is the default model, ``status`` the word for being well."""
 
     def __init__(
         self,

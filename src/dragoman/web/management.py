@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dragoman.settings import Settings
+from dragoman.settings.parts import revealed
 from dragoman.store.database import Database
 from dragoman.store.secrets import Cipher
 from dragoman.web.api.application import Api
@@ -34,13 +35,12 @@ def management(
     attempts: int = ATTEMPTS,
 ) -> Sequence[Mount]:
     """What to mount on the gateway. ``clock`` gives microseconds since 1970."""
-    admin_key, token, password = settings.admin.key, settings.auth.token, settings.admin.password
     signin = SignIn(
         ring,
         Attempts(attempts, clock),
-        Sessions(database, clock, bond=password.get_secret_value() if password is not None else ""),
-        admin_key=admin_key.get_secret_value() if admin_key is not None else None,
-        shared_token=token.get_secret_value() if token is not None else None,
+        Sessions(database, clock, bond=revealed(settings.admin.password) or ""),
+        admin_key=revealed(settings.admin.key),
+        shared_token=revealed(settings.auth.token),
         trusted=settings.server.trusted_proxies,
     )
     desk = Desk(database=database, signin=signin, settings=settings, clock=clock, cipher=cipher)

@@ -9,7 +9,6 @@ import hmac
 import secrets
 from collections.abc import Callable
 from functools import partial
-from http.cookies import CookieError, SimpleCookie
 
 from dragoman.store.accounts import sign_ins
 from dragoman.store.accounts.model import Caller
@@ -58,8 +57,9 @@ class Sessions:
 
 def cookie_value(header: str) -> str:
     """The value of our cookie in a ``Cookie`` header, empty if there is none."""
-    try:
-        morsel = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return ""
-    return morsel.value if morsel is not None else ""
+    # By hand: ours is never quoted, and http.cookies takes seconds for quotations that others make up.
+    for pair in header.split(";"):
+        name, _, value = pair.partition("=")
+        if name.strip() == COOKIE:
+            return value.strip().strip('"')
+    return ""

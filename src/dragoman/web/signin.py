@@ -114,7 +114,11 @@ def same_origin(headers: Mapping[str, str]) -> bool:
     origin = headers.get("origin")
     if origin is None:
         return site == "same-origin"
-    return bool(urlsplit(origin).netloc) and urlsplit(origin).netloc == headers.get("host", "")
+    try:
+        host = urlsplit(origin).netloc
+    except ValueError:
+        return False
+    return bool(host) and host == headers.get("host", "")
 
 
 def _digest(text: str) -> bytes:

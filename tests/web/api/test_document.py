@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.store.database import Database
+from dragoman.web import api
 from dragoman.web.api.permissions import PERMISSIONS, ROOT
 from tests.web.api.rig import living
 
@@ -53,6 +54,15 @@ def test_the_page_names_only_what_is_there() -> None:
     assert len(paths) > 10
     roots = {f"/{path.split('/')[1]}" for _, path in PERMISSIONS}
     assert set(paths) <= roots
+
+
+def test_the_page_names_every_code_of_an_error() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    codes: set[str] = set()
+    for module in Path(api.__file__).parent.rglob("*.py"):
+        codes.update(re.findall(r'ApiError\(\s*\d{3},\s*"(\w+)"', module.read_text("utf-8")))
+    assert len(codes) > 10
+    assert {code for code in codes if f"`{code}`" not in text} == set()
 
 
 async def test_the_examples_of_the_page_work(database: Database) -> None:

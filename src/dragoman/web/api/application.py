@@ -66,7 +66,8 @@ class Api:
         """Serve one request."""
         headers = Headers(scope=scope)
         send = _with_headers(send, headers.get("x-request-id", ""))
-        inner: Scope = {**scope, "path": tidy(scope["path"]), "root_path": "", "state": {}}
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]  # the server keeps the body back
+        inner: Scope = {**scope, "method": method, "path": tidy(scope["path"]), "root_path": "", "state": {}}
         answer = await self._first_answer(inner, headers)
         if answer is None:
             try:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 
 from dragoman.store.accounts.model import Caller
 from dragoman.store.secrets import Cipher
-from dragoman.web.api.errors import forbidden
+from dragoman.web.api.errors import forbidden, invalid
 from dragoman.web.api.permissions import permitted
 from dragoman.web.workroom import Workroom
 
@@ -39,6 +41,14 @@ async def admitted(request: Request) -> None:
         raise forbidden("the shared token is nobody's: use a key of your own", "not_a_user")
     if not permitted(request.method, getattr(route, "path", ""), caller.role):
         raise forbidden(f"a {caller.role} may not do this")
+    known = _parameters(route.dependant) if isinstance(route, APIRoute) else set()
+    for name in request.query_params.keys() - known:
+        raise invalid(name, f"is no parameter here; there are {', '.join(sorted(known)) or 'none'}")
+
+
+def _parameters(asked: Dependant) -> set[str]:
+    """Names in the query that a route knows. One misspelt would be a filter that lets everything pass."""
+    return {field.alias for field in asked.query_params}.union(*map(_parameters, asked.dependencies))
 
 
 def caller_of(request: Request) -> Caller:

@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from dragoman.observe.logs import get_logger
 from dragoman.store.accounts.errors import AccountError, Missing, Taken
 from dragoman.store.database import StoreUnavailable
+from dragoman.web.api.permissions import methods_of
 from dragoman.web.attempts import TooManyAttempts
 from dragoman.web.signin import ForeignOrigin, NotSignedIn
 
@@ -115,9 +116,14 @@ async def _misformed(request: Request, error: Exception) -> JSONResponse:
     if any(problem["loc"][0] == "path" for problem in problems):
         return not_found("object").answer()
     # Neither input nor context of a problem is told: they may hold secrets.
-    details = [{"field": _field(problem["loc"]), "problem": problem["msg"]} for problem in problems]
+    details = [{"field": _field(problem["loc"]), "problem": plain(problem["msg"])} for problem in problems]
     first = f"{details[0]['field']}: {details[0]['problem']}" if details else "the request cannot be read"
     return ApiError(400, "invalid_request", first, details).answer()
+
+
+def plain(problem: str) -> str:
+    """What validation says, without what only its programmers know."""
+    return problem.removeprefix("Value error, ")
 
 
 def _field(place: Sequence[Any]) -> str:
@@ -127,7 +133,10 @@ def _field(place: Sequence[Any]) -> str:
 async def _of_framework(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     code = _CODES.get(error.status_code, "invalid_request")
-    return ApiError(error.status_code, code, str(error.detail), headers=error.headers).answer()
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # the framework names the methods of its first route only
+        headers["allow"] = ", ".join(methods_of(request.scope["path"]))
+    return ApiError(error.status_code, code, str(error.detail), headers=headers).answer()
 
 
 async def _no_store(request: Request, error: Exception) -> JSONResponse:

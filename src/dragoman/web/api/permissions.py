@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from starlette.routing import compile_path
+
 from dragoman.store.accounts.model import Caller, Role
 
 ROOT = "/api/v1"
@@ -77,6 +79,15 @@ class Sight:
             return True
         own = self.user_id is not None and user_id == self.user_id
         return own or (self.group_id is not None and group_id == self.group_id)
+
+
+_PATHS = [(method, compile_path(f"{ROOT}{pattern}")[0]) for method, pattern in PERMISSIONS]
+
+
+def methods_of(path: str) -> list[str]:
+    """What may be asked of a path, by whomever. HEAD is asked like GET."""
+    methods = [method for method, pattern in _PATHS if pattern.match(path)]
+    return [*methods, *(["HEAD"] if "GET" in methods else []), "OPTIONS"]
 
 
 def permitted(method: str, pattern: str, role: Role) -> bool:

@@ -9,22 +9,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+from pydantic import Field, PlainSerializer, model_validator
 
 from dragoman.store.accounts.model import Budget, ModelLimit, Rules, Window
 from dragoman.store.accounts.rules import LARGEST
 from dragoman.web.api.errors import ApiError
 from dragoman.web.api.grants import Exceeds, bounded
-from dragoman.web.api.words import Body, Name, read_moment, write_moment
+from dragoman.web.api.words import Body, Moment, Pattern, write_moment
 
 Count = Annotated[int, Field(ge=1, le=LARGEST)]
 Amount = Annotated[int, Field(ge=0, le=LARGEST)]
-Pattern = Annotated[Name, Field(max_length=512)]
-Until = Annotated[
-    int | None,
-    BeforeValidator(lambda value: None if value is None else read_moment(value)),
-    PlainSerializer(lambda value: write_moment(value or None), return_type=str | None),
-]
+Until = Annotated[Moment | None, PlainSerializer(lambda value: write_moment(value or None), return_type=str | None)]
 
 
 class BudgetBody(Body):

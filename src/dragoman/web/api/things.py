@@ -7,7 +7,7 @@ It must not know what the objects mean.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from dragoman.store.accounts.model import Caller
 from dragoman.store.accounts.words import changed
 from dragoman.store.objects import Stored
 from dragoman.web.api.desk import Desk
-from dragoman.web.api.errors import ApiError, not_found
+from dragoman.web.api.errors import ApiError, not_found, plain
 from dragoman.web.api.lists import listed
 from dragoman.web.api.paging import after_name
 from dragoman.web.api.words import LARGEST, Shown, View, clean
@@ -137,12 +137,18 @@ def checked(model: type[BaseModel], data: Mapping[str, Any]) -> Any:
     try:
         return model.model_validate(dict(data))
     except ValidationError as error:
-        details = [
-            {"field": ".".join(map(str, problem["loc"])), "problem": problem["msg"].removeprefix("Value error, ")}
-            for problem in error.errors(include_url=False, include_input=False, include_context=False)
-        ]
+        problems = error.errors(include_url=False, include_input=False, include_context=False)
+        details = [_detail(model, problem["loc"], plain(problem["msg"])) for problem in problems]
         first = f"{details[0]['field']}: {details[0]['problem']}".removeprefix(": ")
         raise ApiError(400, "invalid_request", first, details) from None
+
+
+def _detail(model: type[BaseModel], place: Sequence[Any], problem: str) -> dict[str, str]:
+    """One problem. What only the fields together tell begins with the one it is about."""
+    field, _, rest = problem.partition(" ")
+    if not place and field in model.model_fields:
+        return {"field": field, "problem": rest}
+    return {"field": ".".join(map(str, place)), "problem": problem}
 
 
 def storable(data: Any, depth: int = 16) -> None:

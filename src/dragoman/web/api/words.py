@@ -6,10 +6,18 @@ It must not know resources.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from fastapi import Path, Query
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = (datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC) - _EPOCH) // timedelta(microseconds=1)
@@ -65,12 +73,11 @@ def _told(moment: int, precision: str) -> str:
     return (_EPOCH + timedelta(microseconds=moment)).isoformat(timespec=precision).removesuffix("+00:00") + "Z"
 
 
-def _present(data: Any) -> Any:
-    return data
+_AS_TEXT = WithJsonSchema({"type": "string", "format": "date-time", "description": "ISO 8601; no zone means UTC."})
 
-
-Text = Annotated[str, AfterValidator(clean), Field(max_length=2_000)]
-Name = Annotated[str, AfterValidator(_named), Field(min_length=1, max_length=200)]
+# Lengths stand before what they guard, or they are told as those of anything.
+Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_named)]
+Pattern = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(_named)]
 Id = Annotated[int, Field(ge=1, le=LARGEST, strict=True)]
 PathId = Annotated[int, Path(ge=1, le=LARGEST)]
 PathName = Annotated[str, Path(max_length=200), AfterValidator(clean)]
@@ -78,11 +85,9 @@ QueryId = Annotated[int | None, Query(ge=1, le=LARGEST)]
 QueryText = Annotated[
     str | None, Query(max_length=512), AfterValidator(lambda text: None if text is None else clean(text))
 ]
-Moment = Annotated[int, BeforeValidator(read_moment)]
+Moment = Annotated[int, BeforeValidator(read_moment), _AS_TEXT]
 """What a client writes as ISO 8601 and we keep as microseconds."""
-QueryMoment = Annotated[
-    int | None, BeforeValidator(lambda value: None if value is None else read_moment(value)), Query()
-]
+QueryMoment = Annotated[Moment | None, Query()]
 Shown = Annotated[int | None, PlainSerializer(write_moment, return_type=str | None)]
 """What we keep as microseconds and show as ISO 8601."""
 
@@ -97,6 +102,3 @@ class View(BaseModel):
     """What clients are shown."""
 
     model_config = ConfigDict(extra="forbid")
-
-
-Model = TypeVar("Model", bound=BaseModel)

@@ -55,6 +55,8 @@ async def remove_user(office: Office, asked: Asked) -> Answer:
         if person.id == asked.caller.user_id:
             raise Refused(400, "nobody removes oneself")
         people.remove(connection, person.id, now=office.clock())
+        if person.role == "admin" and person.active and people.count_admins(connection) == 0:
+            raise Refused(409, "this is the last active admin")
         office.note(connection, asked.caller, "user.remove", f"user:{person.id}", name=person.name)
 
     await office.write(work)

@@ -5,6 +5,7 @@ The page itself comes with the screens.
 
 from __future__ import annotations
 
+from dragoman.web.attempts import TooManyAttempts
 from dragoman.web.legacy.answers import Answer, Refused
 from dragoman.web.legacy.asked import Asked
 from dragoman.web.legacy.office import Office
@@ -20,11 +21,15 @@ async def log_in(office: Office, asked: Asked) -> Answer:
         raise Refused(400, "username and password are needed")
     if not office.login.offered:
         raise Refused(403, "no admin password is set, or it is a known default: set ADMIN_PASSWORD")
-    office.signin.attempts.check(asked.address)
-    caller = await office.login.caller(username, password)
+    office.signin.attempts.guess(asked.address)
+    try:
+        caller = await office.login.caller(username, password)
+    except TooManyAttempts:
+        office.signin.attempts.forgive(asked.address)
+        raise
     if caller is None:
-        office.signin.attempts.failed(asked.address)
         raise Refused(401, "wrong user name or password")
+    office.signin.attempts.forgive(asked.address)
     token = await office.signin.sessions.start(caller)
     return Answer({"success": True, "message": "signed in"}, headers=[("set-cookie", _cookie(token, LIFETIME, asked))])
 

@@ -57,6 +57,7 @@ async def query_user(office: Office, asked: Asked) -> Answer:
         return found[0], found[1].active, used_by(connection, found[0])
 
     found = await office.read(work)
+    office.signin.attempts.check(asked.address)  # again: many may have asked at once
     if found is None:
         office.signin.attempts.failed(asked.address)
         raise Refused(400, "user not found")

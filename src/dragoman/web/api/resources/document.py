@@ -35,7 +35,12 @@ _REFUSALS = {
     "401": "No valid credential.",
     "403": "Not for this role.",
     "404": "Not there, or not yours.",
+    "429": "Too many wrong credentials: wait.",
+    "503": "The database is away: wait.",
 }
+_OF_CHANGES = {"409": "Something stands against it."}
+_OF_BODIES = {"408": "The body did not come in time.", "413": "The body is too large."}
+_SHEET = {"text/csv": {"schema": {"type": "string"}}}
 
 
 @router.get("/openapi.json")
@@ -51,20 +56,22 @@ def described(app: Any) -> dict[str, Any]:
     kept = {name: one for name, one in parts.get("schemas", {}).items() if "ValidationError" not in name}
     document["components"] = {**parts, "schemas": {**kept, "Error": _ERROR}}
     document["security"] = [{name: []} for name in _SCHEMES]
-    document["paths"] = {path: _refusing(operations) for path, operations in document["paths"].items()}
+    document["paths"] = {
+        path: {method: {**operation, "responses": _answers(method, operation)} for method, operation in asked.items()}
+        for path, asked in document["paths"].items()
+    }
     return document
 
 
-def _refusing(operations: dict[str, Any]) -> dict[str, Any]:
-    body = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
-    refusals = {status: {"description": why, "content": body} for status, why in _REFUSALS.items()}
-    return {
-        method: {
-            **operation,
-            "responses": {
-                **{status: told for status, told in operation["responses"].items() if status != "422"},
-                **refusals,
-            },
-        }
-        for method, operation in operations.items()
+def _answers(method: str, operation: dict[str, Any]) -> dict[str, Any]:
+    """What is answered, as a sheet, too, where a format can be asked for, and every refusal."""
+    answers = {status: told for status, told in operation["responses"].items() if status != "422"}
+    if any(parameter["name"] == "format" for parameter in operation.get("parameters", ())):
+        answers["200"] = {**answers["200"], "content": {**answers["200"]["content"], **_SHEET}}
+    why = {
+        **_REFUSALS,
+        **(_OF_CHANGES if method != "get" else {}),
+        **(_OF_BODIES if "requestBody" in operation else {}),
     }
+    body = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    return {**answers, **{status: {"description": text, "content": body} for status, text in why.items()}}

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from sqlalchemy import Connection
 
 from dragoman.settings import ConfigError
 from dragoman.store import objects
+from dragoman.store.accounts.words import NAME_LENGTH
 from dragoman.store.ledger.overrides import read_overrides
 from dragoman.store.objects import Stored
 from dragoman.web.api.desk import Asking, Desk, Working
@@ -31,17 +32,20 @@ ROWS = "rows"
 _EXAMPLE = {"in": 1.75, "cache_read": 0.175, "out": 14, "from": "2026-10-01"}
 
 
+def _lower(name: str) -> str:
+    """As it is kept. Some letters are longer then."""
+    if len(name.lower()) > NAME_LENGTH:
+        raise ValueError("is too long")
+    return name.lower()
+
+
+PriceName = Annotated[PathName, AfterValidator(_lower)]
+
+
 class PriceBody(Body):
     """Dated prices in USD for a million tokens, as below `prices:` in the configuration file."""
 
-    rows: Annotated[
-        list[dict[str, Any]],
-        Field(
-            min_length=1,
-            max_length=100,
-            examples=[[{"in": 1.75, "cache_read": 0.175, "out": 14, "from": "2026-10-01"}]],
-        ),
-    ]
+    rows: Annotated[list[dict[str, Any]], Field(min_length=1, max_length=100, examples=[[_EXAMPLE]])]
 
 
 def _fixed(desk: Desk) -> Mapping[str, Fixed]:
@@ -71,17 +75,16 @@ async def list_prices(
 
 
 @router.get("/prices/{name:path}", response_model=ThingView)
-async def get_price(desk: Working, name: PathName) -> ThingView:
+async def get_price(desk: Working, name: PriceName) -> ThingView:
     """One price, by `account/model`, `vendor/model`, `kind/model` or a model alone."""
-    return await get_thing(desk, KIND, name.lower())
+    return await get_thing(desk, KIND, name)
 
 
 @router.put("/prices/{name:path}", response_model=ThingView)
-async def put_price(desk: Working, caller: Asking, name: PathName, body: PriceBody) -> ThingView:
+async def put_price(desk: Working, caller: Asking, name: PriceName, body: PriceBody) -> ThingView:
     """Make or replace a price. What was booked before keeps the price it was charged at."""
     refuse_restricted(caller)
     check_storable(body.rows)
-    name = name.lower()
     try:
         read_overrides({name: body.rows})
     except ConfigError as error:
@@ -96,7 +99,7 @@ async def put_price(desk: Working, caller: Asking, name: PathName, body: PriceBo
 
 
 @router.delete("/prices/{name:path}", status_code=204)
-async def remove_price(desk: Working, caller: Asking, name: PathName) -> Response:
+async def remove_price(desk: Working, caller: Asking, name: PriceName) -> Response:
     """Forget a price of the database."""
     refuse_restricted(caller)
-    return await remove_thing(desk, caller, KIND, name.lower())
+    return await remove_thing(desk, caller, KIND, name)

@@ -92,8 +92,10 @@ def _checked(body: Mapping[str, Any]) -> RouteSettings:
 def _refuse_problems(connection: Connection, desk: Desk, name: str, route: RouteSettings) -> None:
     kept = {one.name: read for one in objects.listed(connection, "route") if (read := _readable(one)) is not None}
     providers = {*desk.settings.providers, *(one.name for one in objects.listed(connection, "provider"))}
-    every = {**kept, **desk.settings.routes, name: route}
-    # What another route has been guilty of before is not told here.
+    others = {**kept, **desk.settings.routes}
+    others.pop(name, None)
+    every = {**others, name: route}
+    # Last, so that of two that claim one name it is to blame. What others have been guilty of before is not told here.
     for place, problem in problems(every, providers):
         if place[1] == name:
             field = ".".join(place[2:])
