@@ -17,7 +17,7 @@ from sqlalchemy import Connection, func, select
 
 from dragoman.store.database import open_database
 from dragoman.store.ledger.check import violations
-from dragoman.store.ledger.ledger import wall_clock
+from dragoman.store.moments import wall_clock
 from dragoman.store.schema import budget_windows, entries, intents
 from tests.clients.conftest import serve
 from tests.ports import free_port

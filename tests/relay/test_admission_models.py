@@ -56,6 +56,20 @@ async def test_limits_of_two_models_are_counted_apart() -> None:
         assert await let_in(admission, wish(f"2{model}", mine, model=model)) is None
 
 
+async def test_K07_a_call_that_goes_on_to_another_target_is_one_call() -> None:
+    """Limits of all models have counted it; those of the other model have not."""
+    admission = memory(Clock())
+    mine = scope(rpm=1, per_model=(ModelLimit("a", rpm=1), ModelLimit("b", rpm=1)))
+    first = await admission.admit(wish("1", mine, model="a"))
+    await first.settle(0, 0)
+    second = await admission.admit(wish("1.1", mine, model="b", counted=first.counted))
+    await second.settle(0, 0)
+    back = wish("1.2", mine, model="a", counted=second.counted)
+    assert await let_in(admission, back) is not None
+    for model in ("a", "b", "c"):
+        assert (await denied(admission, wish("2", mine, model=model))).failure.kind == "rate_limit"
+
+
 # ---------------------------------------------------------------- raised once
 
 

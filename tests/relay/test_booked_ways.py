@@ -6,107 +6,19 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
-from dragoman.app import build
-from dragoman.relay.admission.model import Wish
-from dragoman.relay.booking import Books
-from dragoman.store.database import Database, open_database
-from dragoman.store.ledger.ledger import Ledger
-from dragoman.store.ledger.prices import PriceBook
-from dragoman.store.migrate import migrate
-from tests.relay.rig import (
-    CALM,
-    Asked,
-    FakeProvider,
-    Rig,
-    Wire,
-    chat_body,
-    chat_chunk,
-    chat_stream,
-    replay,
-    served,
-    settings_for,
-    whole,
-)
-from tests.relay.rig import _stop as stop
-from tests.store.bookings import QUICK, found, rows
-
-PRICES = {"fake/*": {"in": 10, "out": 100}}
-ASK = {"model": "big", "messages": [{"role": "user", "content": "Hello"}]}
-
-
-@dataclass
-class Doorman:
-    """Lets everybody in, and remembers what was wished for and how it grew."""
-
-    wishes: list[Wish] = field(default_factory=list)
-    grown: list[int] = field(default_factory=list)
-    resent: int = 0
-    headers: list[tuple[str, str]] = field(default_factory=list)
-
-    async def admit(self, wish: Wish) -> Doorman:
-        self.wishes.append(wish)
-        return self
-
-    async def grow(self, output_tokens: int) -> None:
-        self.grown.append(output_tokens)
-
-    async def resend(self) -> None:
-        self.resent += 1
-
-    async def settle(self, tokens: int, cost: int | None) -> None:
-        """Nothing was held."""
-
-    async def close(self) -> None:
-        """Nothing to close."""
-
-
-@dataclass
-class House:
-    """A gateway with books and somebody at the door."""
-
-    rig: Rig
-    database: Database
-    doorman: Doorman
-
-    async def booked(self, many: int = 1) -> list[dict[str, Any]]:
-        """So many rows, once they are there, and nothing wrong with them."""
-        async with asyncio.timeout(5):
-            while len(got := await rows(self.database)) < many:
-                await asyncio.sleep(0.02)
-        assert len(got) == many
-        assert await found(self.database) == []
-        return got
+from tests.relay.booked_rig import ASK, House, booked_house
+from tests.relay.rig import Asked, Wire, chat_body, chat_chunk, chat_stream, replay, whole
 
 
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
-    database = open_database(f"sqlite:///{tmp_path / 'x.db'}")
-    await migrate(database)
-    ledger = Ledger(database, replica="one", timing=QUICK, folder=tmp_path / "spool")
-    await ledger.start()
-    provider = FakeProvider()
-    await provider.start()
-    records: list[Any] = []
-    targets = [{"provider": "fake", "model": "one"}, {"provider": "fake", "model": "two"}]
-    paused = {"targets": [{"provider": "claude", "model": "claude-up"}]}
-    settings = settings_for(provider.port, routes={"both": {"targets": targets}, "paused": paused})
-    claude = settings_for(provider.port, kind="anthropic").providers["fake"]
-    settings = settings.model_copy(update={"providers": {**settings.providers, "claude": claude}})
-    books = Books(ledger, PriceBook(PRICES))
-    doorman = Doorman()
-    app = build(settings, sinks=[records.append], patience=CALM, books=books, admission=doorman)
-    async with served(app) as port, aiohttp.ClientSession() as client:
-        yield House(Rig(provider, port, client, records, lambda: stop(app)), database, doorman)
-    await provider.stop()
-    await ledger.close()
-    await database.close()
+    async with booked_house(tmp_path) as one:
+        yield one
 
 
 def piece(text: str, finish: str | None = None, **more: Any) -> bytes:
@@ -137,10 +49,17 @@ async def test_U06_a_whole_completion_without_usage_is_booked_by_what_it_said(ho
     assert (row["output"], row["usage_source"]) == (100, "estimated")
 
 
+async def test_U11_a_streamed_completion_tells_which_model_a_deployment_is(house: House) -> None:
+    house.rig.provider.script = replay(piece("Hi"), piece("", "stop"), DONE)
+    await house.rig.post("/v1/completions", {"model": "big", "prompt": "Hello", "stream": True})
+    (row,) = await house.booked()
+    assert row["details"]["upstream_model"] == "up"
+
+
 async def test_K04_a_completion_that_breaks_after_an_interim_report_has_failed(house: House) -> None:
     """Some tell the usage with every chunk."""
     usage = {"prompt_tokens": 5, "completion_tokens": 1, "total_tokens": 6}
-    house.rig.provider.script = replay(piece("x" * 400, usage=usage))
+    house.rig.provider.script = replay(piece("x", usage=usage), piece("x" * 399))
     await house.rig.post("/v1/completions", {"model": "big", "prompt": "Hello", "stream": True})
     (row,) = await house.booked()
     assert (row["outcome"], row["partial"], row["input"], row["output"]) == ("failed", True, 5, 100)
@@ -245,6 +164,44 @@ async def test_N2_a_streamed_completion_asks_for_more_as_it_grows(house: House) 
 
 
 # ---------------------------------------------------------------- sessions, counting, first bytes
+
+
+@pytest.mark.parametrize("model", ["chat/gpt-5.2", "resp/gpt-5.2"])
+async def test_K02_a_dearer_tier_is_reserved_as_it_was_asked_for(house: House, model: str) -> None:
+    house.rig.provider.script = whole({"error": {"message": "no"}}, 400)
+    path, more = ("/v1/chat/completions", ASK) if "resp" not in model else ("/v1/responses", {"input": "Hello"})
+    for tier in ("auto", "priority", "flex"):
+        await house.rig.post(path, {**more, "model": model, "service_tier": tier})
+    plain, dear, cheap = ((wish.unit_in or 0, wish.unit_out or 0) for wish in house.doorman.wishes)
+    assert dear == (2 * plain[0], 2 * plain[1]) > (0, 0)
+    # Who asks for less may be served at the usual price.
+    assert cheap == plain
+
+
+async def test_P7_what_is_thought_in_silence_is_reserved_when_it_is_reported(house: House) -> None:
+    chunk = {
+        "candidates": [{"index": 0, "content": {"role": "model", "parts": [{"text": "x" * 3000}]}}],
+        "usageMetadata": {"promptTokenCount": 5, "candidatesTokenCount": 750, "thoughtsTokenCount": 30_000},
+        "modelVersion": "up", "responseId": "r",
+    }  # fmt: skip
+    last = {**chunk, "candidates": [{"index": 0, "content": {"role": "model"}, "finishReason": "STOP"}]}
+    house.rig.provider.script = replay(*(b"data: " + json.dumps(one).encode() + b"\n\n" for one in (chunk, last)))
+    await house.rig.post("/v1/messages", {**ASK, "model": "gem/big", "max_tokens": 9, "stream": True})
+    await house.booked()
+    assert house.doorman.grown[0] == 30_750
+
+
+async def test_K07_a_call_that_goes_on_to_another_target_is_counted_once(house: House) -> None:
+    async def script(asked: Asked, wire: Wire) -> None:
+        broken = asked.json["model"] == "one"
+        await wire.json({"error": {"message": "no"}} if broken else chat_body(), 500 if broken else 200)
+
+    house.rig.provider.script = script
+    assert (await house.rig.post("/v1/chat/completions", {**ASK, "model": "both"}))[0] == 200
+    await house.booked(2)
+    first, second = house.doorman.wishes
+    assert (first.model, first.counted) == ("one", frozenset())
+    assert (second.model, second.counted) == ("two", house.doorman.counted)
 
 
 @pytest.mark.parametrize(
@@ -451,3 +408,19 @@ async def test_K01_S20_each_round_of_a_paused_turn_is_reserved(house: House) -> 
     assert status == 200
     assert len(await house.booked(3)) == 3
     assert (len(house.doorman.wishes), house.doorman.resent) == (1, 2)
+
+
+async def test_E10_a_limit_is_told_once_also_when_the_provider_refuses(house: House) -> None:
+    """Where a provider tells a limit of the same name, ours is nearer."""
+    house.doorman.headers = [("x-ratelimit-limit-requests", "60"), ("x-ratelimit-remaining-requests", "59")]
+    theirs = {"x-ratelimit-limit-requests": "5", "x-ratelimit-limit-tokens": "700", "retry-after": "7"}
+
+    async def script(asked: Asked, wire: Wire) -> None:
+        await wire.json({"error": {"message": "slow down"}}, 429, **theirs)
+
+    house.rig.provider.script = script
+    async with house.rig.client.post(house.rig.url + "/v1/chat/completions", json=ASK) as answer:
+        told = answer.headers
+    assert (answer.status, told.getall("retry-after")) == (429, ["7"])
+    assert told.getall("x-ratelimit-limit-requests") == ["60"]
+    assert told.getall("x-ratelimit-limit-tokens") == ["700"]

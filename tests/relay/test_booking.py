@@ -24,6 +24,7 @@ from dragoman.store.database import Database, open_database
 from dragoman.store.ledger.ledger import Ledger
 from dragoman.store.ledger.prices import PriceBook
 from dragoman.store.migrate import migrate
+from dragoman.store.schema import intents
 from dragoman.upstream.calls import UpstreamCall
 from dragoman.upstream.plans import Resolved
 from dragoman.upstream.providers import Provider, make_providers
@@ -141,7 +142,8 @@ async def test_K04_an_interim_report_is_not_the_last_word(desk: Desk) -> None:
     """Anthropic's first event reports one token of output; then a hundred are relayed."""
     book, meter = desk.open()
     await desk.begin(book, meter)
-    say(meter, "x" * 400, usage=Usage(900, 5, 6, 1))
+    say(meter, usage=Usage(900, 5, 6, 1))
+    say(meter, "x" * 400)
     meter.left()
     await book.end()
     row = await desk.only()
@@ -337,8 +339,6 @@ async def test_K05_output_so_far_is_told_to_the_ledger(desk: Desk) -> None:
     await desk.begin(book, meter)
     say(meter, "x" * 400)
     await asyncio.sleep(0.2)
-    from dragoman.store.schema import intents
-
     noted = await desk.database.read(lambda connection: connection.execute(intents.select()).one().output_so_far)
     assert noted == 100
     await book.end()
@@ -432,6 +432,19 @@ async def test_I6_a_report_with_its_passes_is_the_last_word(desk: Desk) -> None:
     await book.end()
     row = await desk.only()
     assert (row["input"], row["output"], row["usage_source"]) == (15, 3, "provider")
+
+
+@pytest.mark.parametrize(("size", "rates"), [(4_000, (10, 100)), (4_000_000, (20, 150))])
+async def test_K05_U11_what_may_be_recovered_has_the_price_of_so_long_a_prompt(
+    desk: Desk, size: int, rates: tuple[int, int]
+) -> None:
+    """All that is left of a process that died is what its intents say."""
+    desk.books.prices.adopt({"fake/big": {"in": 10, "out": 100, "above": {200_000: {"in": 20, "out": 150}}}})
+    book, meter = desk.open(size)
+    await desk.begin(book, meter)
+    facts = await desk.database.read(lambda connection: connection.execute(intents.select()).one().facts)
+    assert (facts["rate_in"], facts["rate_out"]) == tuple(rate * 1_000_000_000 for rate in rates)
+    await book.end()
 
 
 async def test_K05_what_fails_while_a_call_is_booked_leaves_no_hold(

@@ -499,3 +499,14 @@ def test_S20_sums_go_to_any_depth_and_leave_the_unreported_unreported() -> None:
     assert (both.input, both.cache_read, both.cache_write, both.output) == (5, 0, None, 2)
     assert both.extras == {"x": {"tools": {"a": 3, "b": 3}, "log": [1, 2], "tier": "fast", "same": True}}
     assert one.extras["x"]["tools"] == {"a": 1}
+
+
+def test_S20_what_a_round_used_is_the_sum_without_those_before() -> None:
+    one = Usage(
+        10, None, 4, 2, extras={"anthropic": {"cache_creation": {"ephemeral_1h_input_tokens": 4}, "passes": [1]}}
+    )
+    two = Usage(
+        20, 5, 6, 3, 1, extras={"anthropic": {"cache_creation": {"ephemeral_1h_input_tokens": 6}, "passes": [2]}}
+    )
+    assert one.plus(two).minus(one) == two
+    assert two.minus(Usage()) == two

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.relay.rig import (
     chat_chunk,
     chat_stream,
     chat_usage,
+    events_of,
     replay,
     running,
     whole,
@@ -192,6 +194,27 @@ async def test_text_completions_pass_through(stream: bool) -> None:
             assert done == b"data: [DONE]"
         else:
             assert data == {**whole_body, "model": "x"}
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 5])
+async def test_S01_an_answer_that_breaks_off_has_begun_once(frames: int) -> None:
+    """An error follows what the client has; a second start would be a second message to it."""
+
+    async def script(asked: Asked, wire: Wire) -> None:
+        await wire.stream(*anthropic_events("Hi")[:frames], end=False)
+        await began.wait()
+        wire.reset()
+
+    began = asyncio.Event()
+    async with running("anthropic") as rig:
+        rig.provider.script = script
+        async with rig.client.post(rig.url + "/v1/messages", json={**ASK, "stream": True}) as answer:
+            first = await answer.content.readany()
+            began.set()
+            data = first + await answer.content.read()
+    kinds = [event["type"] for event in events_of(data)]
+    assert kinds.count("message_start") == 1
+    assert kinds[-1] == "error"
 
 
 async def test_text_completions_are_refused_where_nobody_offers_them() -> None:

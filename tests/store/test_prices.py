@@ -258,6 +258,14 @@ def test_K02_a_price_is_found_by_who_sells_and_what_it_is(
     assert 0 < len(price.version) <= 64
 
 
+@pytest.mark.parametrize("model", ["deepseek/deepseek-chat-v3.1:free", "deepseek/deepseek-r1:free"])
+def test_K02_what_openrouter_gives_away_costs_nothing_and_is_no_model_without_a_price(model: str) -> None:
+    price = BOOK.find("openai_compatible", "openrouter", model, AT)
+    assert price is not None
+    assert (price.units(1_000), price.cost(Tokens(10, 20, None, 30), {})) == ((0, 0), 0)
+    assert BOOK.find("openai_compatible", "compatible", "gpt-4o:free", AT) is None
+
+
 @pytest.mark.parametrize(
     ("kind", "vendor", "model"),
     [

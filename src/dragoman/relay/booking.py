@@ -33,11 +33,12 @@ from dragoman.store.accounts.model import ANONYMOUS, Caller
 from dragoman.store.errors import StoreUnavailable
 from dragoman.store.ledger.bills import Price
 from dragoman.store.ledger.check import UNSENT
-from dragoman.store.ledger.ledger import Ledger, wall_clock
-from dragoman.store.ledger.measures import Measured, measured
+from dragoman.store.ledger.ledger import Ledger
+from dragoman.store.ledger.measures import COUNTS, Measured, believable, measured
 from dragoman.store.ledger.model import Attempted, Final, Source, Tokens, Who
 from dragoman.store.ledger.prices import Charge, PriceBook
 from dragoman.store.ledger.rows import Unbookable
+from dragoman.store.moments import wall_clock
 from dragoman.upstream.calls import UpstreamCall
 from dragoman.upstream.providers import Provider
 
@@ -46,7 +47,6 @@ OUTPUT_ESTIMATE = 4096
 
 _MOST_LINES = 200
 _MOST_RAW = 8192
-_COUNTS = ("input", "cache_read", "cache_write", "output", "reasoning")
 _UNBOOKED = frozenset({"rate_limit", "quota", "overloaded"})
 """Failures of calls that reached no provider and are not booked: a client in a loop would fill the disk."""
 
@@ -55,7 +55,7 @@ _log = get_logger("booking")
 
 @dataclass(frozen=True, slots=True)
 class _Aim:
-    """Where the open attempt went."""
+    """Where the open attempt went, and how far the answer had come: it may be one of several rounds."""
 
     attempted: Attempted
     target: Target
@@ -63,6 +63,8 @@ class _Aim:
     price: Price | None
     began: float
     characters: int
+    rounds: int
+    usage: Usage
 
 
 class Books:
@@ -110,7 +112,6 @@ class Book:
         self._number = 0
         self._announced = False
         self._request: UpstreamCall | None = None
-        self._rounds = 0
         self._pending: list[Final] = []
         self._finals: list[Final] | None = None
         self._done = False
@@ -139,12 +140,14 @@ class Book:
         if self._aim is not None:
             # Another round of the same answer: each request is an attempt of its own (I1).
             self._pending.append(self._final(closes=False))
-            self._rounds += 1
         self._number += 1
         self._announced, self._request = False, request
         price = self.price(target, provider)
         attempted = self._attempted(target, price, route, output_limit)
-        self._aim = _Aim(attempted, target, provider, price, time.monotonic(), self._meter.characters)
+        meter, record = self._meter, self._record
+        self._aim = _Aim(
+            attempted, target, provider, price, time.monotonic(), meter.characters, len(record.rounds), record.usage
+        )
         await self._announce(self._books.ledger, attempted)
         self._pending.clear()
         self._announced = True
@@ -165,7 +168,7 @@ class Book:
         """The attempt failed before the client was given anything; written with what comes next."""
         if self._aim is not None:
             self._pending.append(self._final(closes=False, failure=failure))
-            self._aim, self._rounds = None, 0
+            self._aim = None
 
     async def end(self) -> None:
         """The call is over, as far as it goes; durable when this returns, unless there is nowhere to write."""
@@ -212,7 +215,8 @@ class Book:
         return self._meter.record
 
     def _attempted(self, target: Target | None, price: Price | None, route: str, output_limit: int | None) -> Attempted:
-        call, record = self._call, self._record
+        call, record, estimate = self._call, self._record, self._meter.input_estimate
+        rate_in, rate_out = (None, None) if price is None else price.rates_at(estimate)
         return Attempted(
             call_id=self.call_id,
             attempt=self._number,
@@ -225,11 +229,11 @@ class Book:
             asked_model=_text(record.asked_model, 512),
             model=_text(target.model if target is not None else "", 512),
             stream=record.stream,
-            input_estimate=self._meter.input_estimate,
+            input_estimate=estimate,
             output_estimate=output_limit or OUTPUT_ESTIMATE,
             price=price.version if price is not None else "",
-            rate_in=price.rate_in if price is not None else None,
-            rate_out=price.rate_out if price is not None else None,
+            rate_in=rate_in,
+            rate_out=rate_out,
         )
 
     def _who(self) -> Who:
@@ -341,9 +345,9 @@ class Book:
 
     def _usage(self, aim: _Aim, outcome: str, *, goes_on: bool) -> tuple[Usage, frozenset[str]]:
         """What the open attempt used, and which of its counts are estimates."""
-        reported = self._reported()
+        reported = believable(self._reported(aim))
         # Passes are told with the last report, and are what is booked.
-        over = self._meter.ended or goes_on or any("iterations" in said for said in reported.extras.values())
+        over = self._meter.up_to_date or goes_on or any("iterations" in said for said in reported.extras.values())
         relayed = self._meter.characters - aim.characters
         silent = reported.input is None and reported.output is None and not relayed
         if outcome in ("failed", "refused") and silent:
@@ -361,21 +365,13 @@ class Book:
         input_tokens, output = filled.get("input", reported.input), filled.get("output", reported.output)
         return replace(reported, input=input_tokens, output=output), frozenset(filled)
 
-    def _reported(self) -> Usage:
+    def _reported(self, aim: _Aim) -> Usage:
         """What the provider said of the open attempt, which may be one of several rounds."""
         record = self._record
-        if len(record.rounds) > self._rounds:
-            return record.rounds[self._rounds].usage
-        usage = record.usage
-        before = record.rounds[: self._rounds]
-        if not before:
-            return usage
-
-        def rest(name: str) -> int | None:
-            whole: int | None = getattr(usage, name)
-            return None if whole is None else max(0, whole - sum(getattr(one.usage, name) or 0 for one in before))
-
-        return Usage(rest("input"), rest("cache_read"), rest("cache_write"), rest("output"), rest("reasoning"))
+        if len(record.rounds) > aim.rounds:
+            return record.rounds[aim.rounds].usage
+        # Until it says something the sum is that of the rounds before.
+        return Usage() if record.usage is aim.usage else record.usage.minus(aim.usage)
 
     def _relayed(self, aim: _Aim) -> int:
         characters = self._meter.characters - aim.characters
@@ -387,7 +383,7 @@ class Book:
         if bill:
             details["bill"] = bill
         if estimated:
-            counts = {name: getattr(usage, name) for name in _COUNTS if name not in estimated}
+            counts = {name: getattr(usage, name) for name in COUNTS if name not in estimated}
             details["reported"] = {name: count for name, count in counts.items() if count is not None}
         if len(seen.passes) > 1:
             details["passes"] = len(seen.passes)

@@ -134,8 +134,8 @@ class Meter:
     """
 
     __slots__ = (
-        "_aim", "_began", "_clock", "_ended", "_estimates", "_media", "_request_size", "ask", "asks_at", "characters",
-        "record",
+        "_aim", "_began", "_clock", "_ended", "_estimates", "_media", "_reported_at", "_request_size", "ask", "asks_at",
+        "characters", "record",
     )  # fmt: skip
 
     def __init__(
@@ -152,6 +152,7 @@ class Meter:
         self._clock = clock
         self._began = clock()
         self.characters = 0
+        self._reported_at = 0
         self._ended = False
         self._request_size = request_size
         self.asks_at = math.inf
@@ -179,7 +180,7 @@ class Meter:
         record.upstream_status, record.upstream_request_id = 0, ""
         record.envelope, record.hosted = {}, []
         record.first_byte = None
-        self.characters = 0
+        self.characters = self._reported_at = 0
         self._ended = False
 
     def add(self, event: Event) -> None:
@@ -188,6 +189,8 @@ class Meter:
             self.characters += size_of(event.text)
         elif isinstance(event, UsageReported):
             self.record.usage = self.record.usage.merged(event.usage)
+            if event.usage.output is not None:
+                self._reported_at = self.characters
         elif isinstance(event, Started):
             self.record.upstream_model = event.model or self.record.upstream_model
             self._look_beside(event.extras)
@@ -208,6 +211,10 @@ class Meter:
         rounds = self.record.rounds
         rounds.append(Round(why, usage))
         self.record.usage = reduce(Usage.plus, (one.usage for one in rounds))
+
+    def broken(self, usage: Usage) -> None:
+        """A whole answer failed; it, or the last of several rounds, had used this."""
+        self.record.usage = self.record.usage.plus(usage)
 
     def whole(self, response: Response) -> None:
         """Take a whole answer."""
@@ -256,9 +263,9 @@ class Meter:
             self.record.status = 499
 
     @property
-    def ended(self) -> bool:
-        """Whether the provider's answer came to its end: what it reported is its last word."""
-        return self._ended
+    def up_to_date(self) -> bool:
+        """Whether the provider's last report is its last word: nothing was said after it, or the answer is over."""
+        return self._ended or self.characters == self._reported_at
 
     @property
     def input_estimate(self) -> int:

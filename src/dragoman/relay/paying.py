@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from dataclasses import replace
 
 from dragoman.language.failures import Failure, Refused
 from dragoman.language.ir import Request
@@ -17,6 +18,7 @@ from dragoman.relay.errands import Prepared
 from dragoman.relay.house import House
 from dragoman.relay.limits import own_limit_headers
 from dragoman.relay.metering import Meter, estimated_tokens
+from dragoman.store.ledger.measures import service
 from dragoman.upstream.calls import UpstreamCall, UpstreamTrouble
 
 GROWTH = 2048
@@ -86,6 +88,7 @@ class Purse:
                 return
             hold, self._hold = self._hold, None
             await hold.settle(*self._owed())
+            wish = replace(wish, counted=hold.counted)
         self._hold = await admission.admit(wish)
         self._admitted = (wish.model, wish.unit_in, wish.unit_out)
         self._meter.asks_at, self._meter.ask = GROWTH, self._grow
@@ -94,7 +97,8 @@ class Purse:
         target, limit = ready.target, _limit(ready.request)
         price = self._book.price(target, self._house.providers[target.resolved.provider_name])
         estimate = self._meter.input_estimate
-        unit_in, unit_out = (None, None) if price is None else price.units(estimate)
+        asked = service(ready.request.extras.get(target.profile.dialect, {}))
+        unit_in, unit_out = (None, None) if price is None else price.units(estimate, asked)
         tried = len(self._meter.record.failed_attempts)
         profile = target.profile
         answers = min(max(1, ready.request.sampling.n or 1), _MOST_ANSWERS)
@@ -122,8 +126,10 @@ class Purse:
     async def _grow(self) -> None:
         """Reserve more for an answer that goes on. Raises UpstreamTrouble when the budget holds no more."""
         assert self._hold is not None
-        self._meter.asks_at = self._meter.characters + GROWTH
-        await self._held(self._hold.grow(estimated_tokens(self._meter.characters)))
+        meter = self._meter
+        meter.asks_at = meter.characters + GROWTH
+        # What was thought in silence is only reported.
+        await self._held(self._hold.grow(max(estimated_tokens(meter.characters), meter.record.usage.output or 0)))
 
     async def resend(self) -> None:
         """Reserve what it costs to send the prompt and the answer so far again. Raises UpstreamTrouble."""

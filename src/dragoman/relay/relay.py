@@ -143,6 +143,7 @@ class Journey:
             return
         if call.dialect == RESPONSES:
             await house.memory.stored.recall(call.owner, body.get("previous_response_id"))
+            await house.memory.stored.recall_items(call.owner, body)
         kind = Completion if call.operation == "complete" else Generation
         errand: Errand = kind(house, call, body, self._meter, self._cleaned)
         self._record.asked_model, self._record.stream = errand.asked_model, errand.stream
@@ -319,7 +320,11 @@ class Journey:
                 data = await answer.read(WHOLE_LIMIT, idle_timeout=self._idle)
                 if self._house.tell_bodies:
                     self._tell("answer", got=data)
-                whole = ready.way.whole(data, answer.headers)
+                try:
+                    whole = ready.way.whole(data, answer.headers)
+                except AnswerFailed as failed:
+                    self._meter.broken(failed.usage)
+                    raise
         assert whole is not None
         self._meter.whole(whole.response)
         self._meter.first_byte()
@@ -424,7 +429,7 @@ class Journey:
             )
             answer = failure_answer(call.dialect, failure, call.request_id, upstream)
         if self._record.provider:
-            answer.headers += self._own_headers()
+            answer.headers = with_own_limits(self._own_headers(), answer.headers)
         await self._send(answer)
 
     async def _fail_in_stream(self, failure: Failure) -> None:

@@ -14,7 +14,7 @@ from typing import Protocol
 from dragoman.language.dialects.openai_chat.usage import read_usage
 from dragoman.language.events import Event, Failed, Finished, PartDelta, PartEnded, PartStarted, Started, UsageReported
 from dragoman.language.failures import Failure
-from dragoman.language.ir import Finish, Json, Reasoning, Text, ToolCall
+from dragoman.language.ir import Finish, Json, Reasoning, Text, ToolCall, Usage
 from dragoman.language.issuers import marked
 from dragoman.language.registry import DIALECTS
 from dragoman.language.sse import EventTooLarge, SseParser
@@ -314,7 +314,9 @@ class ShortCut:
         self.ended = True
         writer = DIALECTS[self._dialect].StreamWriter(self._asked)
         if self._started is not None:
+            # The client has the start; a writer may keep its own back until the first usage.
             writer.write(self._started)
+            writer.write(UsageReported(Usage()))
         return writer.write(Failed(self._clean(failure)))
 
 
@@ -412,9 +414,10 @@ class RawWay:
 
 
 def read_completion(body: Mapping[str, Json]) -> list[Event]:
-    """A text completion, or a piece of one, as far as it is counted: its text and its usage."""
-    texts = [text for choice in _choices(body) if isinstance(text := choice.get("text"), str)]
-    events: list[Event] = [PartDelta(0, text) for text in texts]
+    """A text completion, or a piece of one, as far as it is counted: who wrote it, its text and its usage."""
+    model = body.get("model")
+    events: list[Event] = [Started("", model)] if isinstance(model, str) else []
+    events += [PartDelta(0, text) for choice in _choices(body) if isinstance(text := choice.get("text"), str)]
     usage = read_usage(body.get("usage"))
     return events if usage is None else [*events, UsageReported(usage)]
 

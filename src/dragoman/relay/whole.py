@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from dragoman.language.events import AnswerFailed, Event, Failed, fold, unfold
+from dragoman.language.events import AnswerFailed, Event, fold, unfold
 from dragoman.language.failures import Failure
 from dragoman.language.ir import Json, Reasoning, Response, ToolCall
 from dragoman.language.issuers import marked
@@ -123,8 +123,8 @@ def rewritten(response: Response, ways: Ways, asked: Asked) -> WholeAnswer:
         events: list[Event] = list(unfold(response))
         for stage in ways.stages:
             events = stage(events)
-        _look(events, ways.watchers)
         staged = fold(events)
+        _look(events, ways.watchers)
         response = Response(response.id, response.model, staged.choices, response.usage, response.extras)
     elif ways.watchers and (not ways.calls_only or calls or _thinks(response)):
         _look(unfold(response), ways.watchers)
@@ -151,7 +151,5 @@ def _mark_thoughts(response: Response, issuer: str) -> None:
 
 def _look(events: Iterable[Event], watchers: list[Callable[[Event], None]]) -> None:
     for event in events:
-        if isinstance(event, Failed):
-            raise AnswerFailed(event.failure)
         for watcher in watchers:
             watcher(event)

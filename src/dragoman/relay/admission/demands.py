@@ -65,7 +65,7 @@ class Demands:
             kind, budget = rule.kind, rule.budget
             if rule.model and not covers(rule.model, wish.model):
                 continue
-            amount = 1
+            amount = 0 if rule.key in wish.counted else 1
             if budget is not None:
                 if kind == MONEY and price is None:
                     raise Denied(unpriced(wish.model))

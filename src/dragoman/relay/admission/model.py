@@ -26,7 +26,8 @@ class Wish:
 
     ``model`` is the resolved one, as the ledger books it, so that no alias slips past a budget (K03).
     ``output_limit`` is the client's own limit on the answer, None when it gave none; ``output_ceiling`` is
-    the most the model can say. ``hidden_reasoning``: it thinks at length without a word on the way.
+    the most the model can say. ``hidden_reasoning``: it thinks at length without a word on the way. ``counted`` are
+    names of limits that count calls and have counted this one, for a target that failed.
     """
 
     call_id: str
@@ -39,6 +40,7 @@ class Wish:
     unit_out: int | None = None
     output_ceiling: int | None = None
     hidden_reasoning: bool = False
+    counted: frozenset[str] = frozenset()
 
 
 class Hold(Protocol):
@@ -47,6 +49,10 @@ class Hold(Protocol):
     @property
     def headers(self) -> Headers:
         """Limits of ours in the neutral names ``x-ratelimit-*``: see ``relay.limits`` for each dialect's words."""
+
+    @property
+    def counted(self) -> frozenset[str]:
+        """Names of the limits that have counted the call: see ``Wish``."""
 
     async def grow(self, output_tokens: int) -> None:
         """So many tokens of output have come so far. Raises Denied when the budget holds no more."""

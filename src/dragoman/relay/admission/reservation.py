@@ -13,7 +13,7 @@ from dragoman.relay.admission.budgets import next_grant
 from dragoman.relay.admission.demands import Demand
 from dragoman.relay.admission.model import Denied
 from dragoman.relay.admission.refusals import limits_told, refusal
-from dragoman.relay.admission.rules import MONEY, PLACES, TOKENS, Line, Verdict
+from dragoman.relay.admission.rules import CALLS, MONEY, PLACES, TOKENS, Line, Verdict
 from dragoman.relay.calls import Headers
 
 
@@ -58,6 +58,11 @@ class Reservation:
     def headers(self) -> Headers:
         """Limits of ours, as ``x-ratelimit-*``."""
         return limits_told(self._demand.lines, self._verdict)
+
+    @property
+    def counted(self) -> frozenset[str]:
+        """See ``Hold``."""
+        return self._demand.wish.counted.union(line.key for line in self.lines if line.kind == CALLS)
 
     async def grow(self, output_tokens: int) -> None:
         """See ``Hold``. Asks nobody while the slice lasts."""
@@ -109,6 +114,7 @@ class Unlimited:
     """The hold of calls that nothing limits: one for all."""
 
     headers: Headers = []  # noqa: RUF012
+    counted: frozenset[str] = frozenset()
 
     async def grow(self, output_tokens: int) -> None:
         """Nothing is held, nothing is refused."""

@@ -92,24 +92,18 @@ class Price:
         """Nano-USD per token of an answer to a short prompt, rounded up."""
         return self.units(0)[1]
 
-    def units(self, prompt: int) -> tuple[int, int]:
-        """Nano-USD per token of a prompt of so many tokens, and of its answer, rounded up, for holds (K02)."""
-        dear = max(self._at("input", prompt), self._at("cache_write", prompt))
-        return -(-dear // MILLION), -(-self._at("output", prompt) // MILLION)
+    def units(self, prompt: int, asked: Mapping[str, Any] | None = None) -> tuple[int, int]:
+        """Nano-USD per token of a prompt of so many tokens, and of its answer, rounded up, for holds (K02).
 
-    def _at(self, unit: str, prompt: int) -> int:
-        rate = self.rates.get(unit)
-        return 0 if rate is None else rate.at(prompt)
+        ``asked`` is the service the request names. A dearer one is held for; a cheaper one may not be had.
+        """
+        every = (self.rates, self._rates_for(asked)) if asked else (self.rates,)
+        dear = max(_at(rates, unit, prompt) for rates in every for unit in ("input", "cache_write"))
+        return -(-dear // MILLION), -(-max(_at(rates, "output", prompt) for rates in every) // MILLION)
 
-    @property
-    def rate_in(self) -> int:
-        """Nano-USD for a million tokens of a prompt."""
-        return self.rates["input"].nano if "input" in self.rates else 0
-
-    @property
-    def rate_out(self) -> int:
-        """Nano-USD for a million tokens of an answer."""
-        return self.rates["output"].nano if "output" in self.rates else 0
+    def rates_at(self, prompt: int) -> tuple[int, int]:
+        """Nano-USD for a million tokens of a prompt of so many tokens, and of its answer."""
+        return _at(self.rates, "input", prompt), _at(self.rates, "output", prompt)
 
     def cost(self, tokens: Tokens, details: Mapping[str, Any]) -> int:
         """Nano-USD for one request. ``details`` are those of ``measures``."""
@@ -139,6 +133,11 @@ class Price:
             if all(details.get(name) == value for name, value in when.items()):
                 rates = {**instead, **(rates or {})}
         return self.rates if not rates else {**self.rates, **rates}
+
+
+def _at(rates: Rates, unit: str, prompt: int) -> int:
+    rate = rates.get(unit)
+    return 0 if rate is None else rate.at(prompt)
 
 
 def charge_of(bill: Iterable[Sequence[Any]]) -> int:

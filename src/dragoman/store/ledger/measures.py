@@ -12,7 +12,7 @@ https://openrouter.ai/docs/use-cases/usage-accounting
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -20,6 +20,12 @@ from dragoman.language.ir import Json, Usage
 from dragoman.store.ledger.model import Tokens
 
 NANO = 1_000_000_000
+COUNTS = ("input", "cache_read", "cache_write", "output", "reasoning")
+"""What a usage counts, as entries have it."""
+
+_MOST = 2**40
+"""Tokens that no request comes to: what says more is no count."""
+
 _TICKS = 10
 """xAI counts ten billion ticks in a dollar, so ten in a nano-dollar."""
 
@@ -68,6 +74,12 @@ class Pass:
     details: dict[str, Any] = field(default_factory=dict)
 
 
+def believable(usage: Usage) -> Usage:
+    """The usage, of which nothing counts that no request can come to."""
+    wrong: dict[str, Any] = {name: None for name in COUNTS if (getattr(usage, name) or 0) > _MOST}
+    return replace(usage, **wrong) if wrong else usage
+
+
 def measured(
     usage: Usage, envelope: Mapping[str, Json] | None = None, hosted: Iterable[str] = (), model: str = ""
 ) -> Measured:
@@ -77,7 +89,7 @@ def measured(
     """
     tokens = Tokens(usage.input, usage.cache_read, usage.cache_write, usage.output, usage.reasoning)
     fields = {key: value for owned in usage.extras.values() for key, value in owned.items()}
-    details = {**_parts(fields), **_service(fields, envelope or {})}
+    details = {**_parts(fields), **service(fields, envelope)}
     if tools := _tools(fields, hosted) or _grounded(envelope or {}, model):
         details["tools"] = tools
     stated = _stated(fields, envelope or {})
@@ -148,11 +160,11 @@ def _modalities(fields: Mapping[str, Json], place: str) -> dict[str, int]:
     return counts
 
 
-def _service(fields: Mapping[str, Json], envelope: Mapping[str, Json]) -> dict[str, str]:
-    """Which tier served: it says so in the usage, or beside it."""
+def service(fields: Mapping[str, Json], envelope: Mapping[str, Json] | None = None) -> dict[str, str]:
+    """Which tier served: an answer says so in its usage, or beside it. Of a request's fields: which it asks for."""
     found: dict[str, str] = {}
     for name in ("service_tier", "serviceTier", "trafficType"):
-        tier = fields.get(name) or envelope.get(name)
+        tier = fields.get(name) or (envelope or {}).get(name)
         if isinstance(tier, str) and tier:
             word = tier.lower()
             found.setdefault("service_tier", _TIERS.get(word, word)[:32])
@@ -230,4 +242,4 @@ def _list(value: Json) -> list[Json]:
 
 
 def _count(value: Json) -> int | None:
-    return max(0, value) if isinstance(value, int) and not isinstance(value, bool) else None
+    return max(0, value) if isinstance(value, int) and not isinstance(value, bool) and value <= _MOST else None

@@ -18,6 +18,9 @@ from dragoman.store.ledger.overrides import Override, read_fallback, read_overri
 SIMULATED = Price("sim", {"input": Rate(0), "output": Rate(0)})
 """What the simulated provider costs."""
 
+_FREE = Price("free", {"input": Rate(0), "output": Rate(0)})
+"""What OpenRouter gives away under a name of its own: https://openrouter.ai/docs/faq"""
+
 _KINDS = {
     "openai": "openai",
     "anthropic": "anthropic",
@@ -108,6 +111,8 @@ class PriceBook:
                 return price
         if kind == "sim":
             return SIMULATED
+        if vendor == "openrouter" and model.endswith(":free"):
+            return _FREE
         # A deployment is called what somebody liked; what it is, its profile or its answers tell.
         guesses = [*named, family] if kind == "azure_openai" and family not in ("", "other") else named
         for name in guesses:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from importlib.metadata import version
 from typing import Any
 
 from dragoman.store.ledger.bills import MILLION, THOUSAND, Price, Rate, Rates
+from dragoman.store.moments import time_of
 
 _UNITS: dict[str, tuple[str, int]] = {
     "input_mtok": ("input", MILLION),
@@ -44,7 +45,6 @@ _TOLD = frozenset({"service_tier", "speed"})
 """Conditions of variants that an answer tells; others (a batch) are no calls of ours."""
 
 _DATED = re.compile(r"[-@](?:\d{8}|\d{4}-\d{2}-\d{2}|latest|default)$")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST = 64
 
 
@@ -96,7 +96,7 @@ def _spellings(model: str) -> Iterator[str]:
 
 def price_of(provider_id: str, entry: Any, at: int) -> Price | None:
     """The price of an entry at a time; None where it is not sold by what we count."""
-    moment = _EPOCH + timedelta(microseconds=at)
+    moment = time_of(at)
     rates = _rates(entry.get_prices(moment))
     if "input" not in rates and "output" not in rates:
         return None

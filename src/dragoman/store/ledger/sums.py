@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, case, func, literal, literal_column, select
@@ -136,21 +137,21 @@ def sums(
     connection: Connection, by: Sequence[By], filters: Filters | None = None, *, limit: int | None = None
 ) -> list[Sum]:
     """Lines by these keys: times ascending, else the dearest first. Nobody is id 0."""
-    filters = filters or Filters()
-    found: dict[tuple[Any, ...], Sum] = {}
+    filters, width = filters or Filters(), len(by)
+    found: dict[tuple[Any, ...], Sequence[Any]] = {}
     for piece in _pieces(by, filters):
         for row in connection.execute(_query(piece, by, filters)):
-            key = tuple(row[: len(by)])
-            line = found.get(key)
-            if line is None:
-                line = found[key] = Sum(key)
-            for name, value in zip(_NAMES, row[len(by) :], strict=True):
-                setattr(line, name, getattr(line, name) + int(value or 0))
-    timed = [at for at, one in enumerate(by) if one in _LENGTHS]
-    lines = sorted(
-        found.values(),
-        key=lambda line: (*(line.by[at] for at in timed), -line.cost, -line.tokens, *map(str, line.by)),
-    )
+            key, counts = row[:width], row[width:]
+            before = found.get(key)
+            found[key] = counts if before is None else [one + more for one, more in zip(before, counts, strict=True)]
+    # PostgreSQL's sums are no plain integers.
+    lines = [Sum(key, *map(int, counts)) for key, counts in found.items()]
+    # The last sort is the first key: several plain ones take half as long as one by everything.
+    lines.sort(key=attrgetter("by"))
+    lines.sort(key=attrgetter("tokens"), reverse=True)
+    lines.sort(key=attrgetter("cost"), reverse=True)
+    for at in reversed([at for at, one in enumerate(by) if one in _LENGTHS]):
+        lines.sort(key=lambda line: line.by[at])
     return lines[:limit]
 
 
@@ -228,7 +229,8 @@ def _entry_sums() -> list[Any]:
         "unpriced": case((table.cost.is_(None), sign), else_=0),
         "estimated": case((table.usage_source == "provider", 0), else_=sign),
     }
-    return [func.sum(counted[name] if name in counted else table[name]) for name in SUMS]
+    # Of what no entry reports there is no sum.
+    return [func.coalesce(func.sum(counted[name] if name in counted else table[name]), 0) for name in SUMS]
 
 
 def conditions(table: Any, filters: Filters) -> Iterable[ColumnElement[bool]]:
