@@ -9,6 +9,7 @@ import asyncio
 import os
 import platform
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import partial
@@ -25,20 +26,23 @@ from dragoman.relay.detours import Detours
 from dragoman.relay.keepsakes import Keepsakes
 from dragoman.relay.stored_responses import StoredResponses
 from dragoman.settings import Settings
+from dragoman.settings.errors import extra
 from dragoman.store.accounts.hashing import Hasher
 from dragoman.store.accounts.house import house_rules
 from dragoman.store.accounts.keyring import KeyRing
-from dragoman.store.accounts.opening import open_accounts
+from dragoman.store.accounts.opening import Opened, open_accounts
 from dragoman.store.importers import lying_about
-from dragoman.store.ledger.ledger import Ledger, wall_clock
+from dragoman.store.ledger.ledger import Ledger
 from dragoman.store.ledger.prices import PriceBook
 from dragoman.store.ledger.reached import teller
 from dragoman.store.ledger.settled import count_replicas, ledger_reader
 from dragoman.store.ledger.windows import read_zone
-from dragoman.store.opening import Store, open_store
+from dragoman.store.moments import wall_clock
+from dragoman.store.opening import Store, open_store_of
 from dragoman.web.asgi import Mount
 from dragoman.web.credentials import Gate, gate_of
 from dragoman.web.management import management
+from dragoman.web.readiness import Readiness
 
 if TYPE_CHECKING:
     from dragoman.relay.admission.shared import RedisAdmission
@@ -82,78 +86,83 @@ class Kept:
     gate: Gate
     mounts: Sequence[Mount]
     shown_once: Sequence[str]
+    ending: AsyncExitStack
+
+    def readiness(self) -> Readiness:
+        """Whether what lasts is there for new calls."""
+        return Readiness({"keys": lambda: self.ring.ready, "database": lambda: self.ledger.takes_calls})
 
     async def close(self) -> None:
-        """Finish what was begun."""
-        await self.admission.close()
-        if self.fabric is not None:
-            await self.fabric.close()
-        await self.ledger.close()
-        await self.ring.stop()
-        await self.store.database.close()
+        """Finish what was begun, in reverse."""
+        await self.ending.aclose()
 
 
 async def keep(settings: Settings) -> Kept:
-    """Open everything. Raises ConfigError, StoreUnavailable, SchemaTooNew or SecretUnusable, for whoever starts it."""
+    """Open everything, or nothing. Raises ConfigError, StoreUnavailable, SchemaTooNew or SecretUnusable."""
     prices = PriceBook(settings.prices, settings.limits.fallback_price)
     rules = house_rules(settings)
-    store = await _opened(settings)
-    try:
+    async with AsyncExitStack() as ending:
+        store = await open_store_of(settings)
+        ending.push_async_callback(store.database.close)
+        if store.place.warning:
+            _log.warning(store.place.warning)
         hasher = Hasher(store.secrets.hash_token)
-        lying = list(lying_about(Path.cwd(), settings.database_folder))
-        opened = await open_accounts(store.database, hasher, settings, now=wall_clock(), lying=lying)
-        for line in opened.lines():
-            _log.info(line)
         ring = KeyRing(store.database, hasher, rules)
-        ledger = Ledger(
-            store.database,
-            replica=f"{platform.node()}-{os.getpid()}",
-            folder=store.place.folder,
-            zone=read_zone(settings.limits.zone),
-        )
-        admission = _admission(settings, store, ledger)
+        ledger = _ledger(settings, store)
+        admission, fabric = _admission(settings, store, ledger), _fabric(settings, store)
         in_force = InForce(settings, store.database, store.secrets)
+        # Only now: what makes an administrator shows a token once, so little may fail after it.
+        opened = await _accounts(settings, store, hasher)
         await in_force.renew()
         prices.adopt(in_force.settings.prices)
         ring.follow(in_force.renew)
-        fabric = _fabric(settings, store)
-        memory = _memory(fabric)
         if fabric is not None:
             ring.spread(fabric.news)
+        ending.push_async_callback(ring.stop)
         await ring.start()
+        ending.push_async_callback(ledger.close)
         await ledger.start()
+        if fabric is not None:
+            ending.push_async_callback(fabric.close)
+            await fabric.start()
+        ending.push_async_callback(admission.close)
         await admission.start()
         await asyncio.to_thread(prices.load)
-        if fabric is not None:
-            await fabric.start()
-    except BaseException:
-        await store.database.close()
-        raise
-    mounts = management(settings, store.database, ring, cipher=store.secrets, clock=wall_clock)
-    gate = gate_of(settings.auth, ring)
-    books = Books(ledger, prices, ledger.now)
-    return Kept(
-        store, in_force, ring, ledger, books, admission, memory, fabric, gate, mounts, list(opened.shown_once())
-    )
+        return Kept(
+            store=store,
+            in_force=in_force,
+            ring=ring,
+            ledger=ledger,
+            books=Books(ledger, prices, ledger.now),
+            admission=admission,
+            memory=_memory(fabric),
+            fabric=fabric,
+            gate=gate_of(settings.auth, ring),
+            mounts=management(settings, store.database, ring, cipher=store.secrets, clock=wall_clock),
+            shown_once=list(opened.shown_once()),
+            ending=ending.pop_all(),
+        )
 
 
-async def _opened(settings: Settings) -> Store:
-    database = settings.database.get_secret_value() if settings.database is not None else ""
-    words = {name: secret.get_secret_value() for name, secret in settings.secrets.items()}
-    store = await open_store(
-        database, settings.database_folder, secret=words.get("key"), previous=words.get("previous", "")
-    )
-    if store.place.warning:
-        _log.warning(store.place.warning)
-    return store
+async def _accounts(settings: Settings, store: Store, hasher: Hasher) -> Opened:
+    lying = list(lying_about(Path.cwd(), settings.database_folder))
+    opened = await open_accounts(store.database, hasher, settings, now=wall_clock(), lying=lying)
+    for line in opened.lines():
+        _log.info(line)
+    return opened
+
+
+def _ledger(settings: Settings, store: Store) -> Ledger:
+    replica, zone = f"{platform.node()}-{os.getpid()}", read_zone(settings.limits.zone)
+    return Ledger(store.database, replica=replica, folder=store.place.folder, zone=zone)
 
 
 def _fabric(settings: Settings, store: Store) -> Fabric | None:
     if settings.redis is None:
         return None
-    from dragoman.store.deposit_redis import RedisDeposit  # few have one, and its driver takes long to load
-    from dragoman.store.news_redis import RedisNews
-
+    with extra("redis", "Redis"):  # few have one, and its driver takes long to load
+        from dragoman.store.deposit_redis import RedisDeposit
+        from dragoman.store.news_redis import RedisNews
     url, prefix = settings.redis.url.get_secret_value(), settings.redis.prefix
     key = bytes.fromhex(store.secrets.hash_token("names in Redis"))
     return Fabric(RedisNews(url, prefix), RedisDeposit(url, prefix, store.secrets, key), key)
@@ -182,8 +191,8 @@ def _admission(settings: Settings, store: Store, ledger: Ledger) -> MemoryAdmiss
     if settings.redis is None:
         replicas = None if store.database.kind == "sqlite" else count
         return MemoryAdmission(ledger.now, settled=settled, complete=complete, zone=zone, tell=tell, replicas=replicas)
-    from dragoman.relay.admission.shared import RedisAdmission  # few have one, and its driver takes long to load
-
+    with extra("redis", "Redis"):
+        from dragoman.relay.admission.shared import RedisAdmission
     url, prefix = settings.redis.url.get_secret_value(), settings.redis.prefix
     return RedisAdmission(
         url, ledger.now, settled=settled, complete=complete, replicas=count, zone=zone, tell=tell, prefix=prefix

@@ -127,6 +127,7 @@ def test_serve_answers_with_nothing_configured(tmp_path: Path) -> None:
     text = "".join(printed)
     assert "every model name is answered by the simulated one" in text
     assert "no token required" in text
+    assert f"\n  database {tmp_path / 'dragoman.db'}\n" in text
 
 
 def test_serve_tells_providers_reasons_and_what_is_missing_but_no_secret(tmp_path: Path) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from dragoman.settings import ConfigError, Settings, load_settings
+from dragoman.settings.load import explain_settings
 from dragoman.settings.model import LimitSettings, ProviderSettings
+from dragoman.settings.parts import revealed
 
 CANARY = "sk-canary-0123456789"
 
@@ -118,12 +120,21 @@ disconnect: {default: cancel, vertex: drain}
     )
     assert settings.database is not None
     assert settings.database.get_secret_value() == "postgresql://d:hunter2@db/d"
-    assert settings.secrets["key"].get_secret_value() == "secret"
+    assert revealed(settings.secrets.key) == "secret"
     assert settings.routes["sonnet"].aliases == ["claude-sonnet-5"]
     assert settings.routes["sonnet"].first_byte == 90
     assert settings.prices["openai/gpt-5.2"]["from"] == "2026-10-01"
     assert settings.limits == LimitSettings(body=32 * 1024 * 1024, default={"rpm": 60, "tpm": "200k"})
     assert "hunter2" not in repr(settings)
+
+
+def test_what_has_no_effect_yet_is_told(tmp_path: Path) -> None:
+    yaml = "version: 1\nserver: {public_url: 'https://llm.example'}\ncapture: {default: none}\ndisconnect: {}\n"
+    assert load(tmp_path, yaml).notes == (
+        "config.yaml:2: server.public_url has no effect in this release",
+        "config.yaml:3: capture has no effect in this release",
+        "config.yaml:4: disconnect has no effect in this release",
+    )
 
 
 def test_redis_is_a_url_or_a_mapping(tmp_path: Path) -> None:
@@ -200,6 +211,14 @@ def test_without_a_version_unknown_keys_only_warn(tmp_path: Path) -> None:
         ("version: 1\nproviders: {a: {kind: vertex, project: 'p/../q', location: us}}\n", "project holds a character"),
         ("version: 1\nproviders: {a: {kind: openai, api_key: ''}}\n", "config.yaml:2: providers.a.api_key: is empty"),
         ("version: 1\nproviders: {a: {kind: openai, headers: {Host: x}}}\n", "must not set 'Host'"),
+        (
+            "version: 1\nserver: {trusted_proxies: [127.0.0.1, nginx]}\n",
+            "config.yaml:2: server.trusted_proxies: 'nginx' is neither an address nor a network like 10.0.0.0/8",
+        ),
+        (
+            "version: 1\nsecrets: {kye: x}\n",
+            "config.yaml:2: unknown key secrets.kye; did you mean key?",
+        ),
         ("version: 1\nserver: {host: '${NOWHERE}'}\n", "config.yaml:2: server.host needs the variable NOWHERE"),
         ("version: 1\nauth: {token: {file: nowhere}}\n", "config.yaml:2: the file of auth.token cannot be read"),
     ],
@@ -211,6 +230,20 @@ def test_what_is_wrong_is_said_with_its_line(yaml: str, said: str, tmp_path: Pat
             load_settings(config="x.yaml", environment={}, folder=tmp_path)
         return
     assert said in complaint(tmp_path, yaml)
+
+
+def test_a_complaint_about_the_files_provider_names_the_file_whatever_variables_are_set(tmp_path: Path) -> None:
+    yaml = "version: 1\nproviders:\n  openai:\n    kind: openai\n    timeout: -1\n"
+    assert complaint(tmp_path, yaml, OPENAI_API_KEY="sk-x").startswith("config.yaml:5: providers.openai.timeout")
+
+
+def test_T_50_the_origin_of_a_key_that_a_variable_lays_over_the_files(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("version: 1\nproviders:\n  openai: {kind: openai, api_key: sk-file}\n")
+    explained = explain_settings(environment={"OPENAI_API_KEY": "sk-variable"}, folder=tmp_path)
+    openai = explained.settings.providers["openai"]
+    assert (revealed(openai.api_key), openai.origin) == ("sk-variable", "config.yaml:3")
+    assert explained.origins(("providers", "openai", "api_key")) == ["OPENAI_API_KEY", "config.yaml:3"]
+    assert explained.origins(("providers", "openai", "kind")) == ["config.yaml:3"]
 
 
 def test_words_do_not_change_their_meaning(tmp_path: Path) -> None:

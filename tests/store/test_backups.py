@@ -252,10 +252,11 @@ async def test_restore_refuses_a_running_server(
     await back_up(database_url, file)
     until = int(time.time() * 1_000_000) + 60_000_000
     await filled.write(lambda c: c.execute(insert(leases).values(replica="r1", until=until)))
-    before = await filled.read(sums_of)
+    before, folder = await filled.read(sums_of), set(tmp_path.iterdir())
     with pytest.raises(DatabaseInUse):
         await restore(file, database_url, dry_run=dry_run)
     assert await filled.read(sums_of) == before
+    assert set(tmp_path.iterdir()) == folder
     assert is_running(database_url) is not is_postgres(database_url)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from dragoman.store.database import Database, open_database
 from dragoman.store.errors import StoreUnavailable
-from dragoman.store.facts import forget_fact, keep_fact, read_fact, write_fact
+from dragoman.store.facts import keep_fact, read_fact, write_fact
 from dragoman.store.schema import facts
 from tests.patience import SOON
 
@@ -95,8 +95,6 @@ async def test_of_many_at_once_one_is_kept(database: Database) -> None:
     said = [database.write(lambda c, n=n: keep_fact(c, "a", str(n))) for n in range(20)]  # type: ignore[misc]
     heard = set(await asyncio.gather(*said))
     assert len(heard) == 1
-    await database.write(lambda connection: forget_fact(connection, "a"))
-    assert await database.read(lambda connection: read_fact(connection, "a")) is None
 
 
 async def test_many_writers_lose_nothing(database: Database) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from dragoman.cli.commands import program
 from dragoman.store import places
 from dragoman.store.errors import StoreUnavailable
 from dragoman.store.opening import open_store
@@ -48,6 +50,20 @@ def test_T_51_read_only_working_directory_is_memory_with_one_warning(read_only: 
     assert str(read_only) in place.warning
     assert "DRAGOMAN_DB" in place.warning
     assert "\n" not in place.warning
+
+
+@pytest.mark.parametrize(
+    "words", [("db", "migrate"), ("backup", "a.backup"), ("restore", "a.backup"), ("import", "--chat-azure", "x.db")]
+)
+def test_no_command_works_on_memory_in_vain(
+    words: tuple[str, ...], read_only: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(read_only)
+    monkeypatch.delenv("DRAGOMAN_DB", raising=False)
+    monkeypatch.setattr(places, "FOUND_FOLDERS", ())
+    done = CliRunner().invoke(program, list(words))
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "name a place with DRAGOMAN_DB" in done.stderr
 
 
 async def test_T_51_read_only_working_directory_starts(read_only: Path, monkeypatch: pytest.MonkeyPatch) -> None:

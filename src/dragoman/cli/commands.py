@@ -22,7 +22,9 @@ program.add_typer(database_commands, name="db")
 
 ConfigOption = Annotated[
     str | None,
-    typer.Option("--config", metavar="FILE", help="Configuration file (else DRAGOMAN_CONFIG, ./config.yaml)."),
+    typer.Option(
+        "--config", metavar="FILE", help="Configuration file (else DRAGOMAN_CONFIG, ./config.yaml, /opt/config.yaml)."
+    ),
 ]
 
 
@@ -44,7 +46,9 @@ def options(
 @program.command()
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (else HOST; 127.0.0.1).")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on (else PORT; 8080). 0 takes a free one.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on (else PORT, or the preset's). 0 takes a free one.")
+    ] = None,
     config: ConfigOption = None,
     reload: Annotated[bool, typer.Option("--reload", help="Start anew when the source changes.")] = False,
 ) -> None:

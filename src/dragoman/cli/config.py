@@ -9,30 +9,47 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from dragoman.cli.exits import DONE, REFUSED, WRONG
 from dragoman.cli.summary import provider_lines
 from dragoman.observe.redaction import MASK, Redactor
-from dragoman.settings import ConfigError, Secret, load_settings
+from dragoman.settings import ConfigError, Secret, Settings, load_settings
 from dragoman.settings.complaints import settable_fields
+from dragoman.settings.errors import extra
 from dragoman.settings.load import explain_settings
+from dragoman.settings.parts import revealed
 
 
 def run_check(*, config: str | None, strict: bool) -> int:
     """Print what was found; the exit code."""
-    from dragoman.upstream.providers import make_providers
-
     try:
         settings = load_settings(config=config)
-        make_providers(settings)
+        check_use(settings)
     except ConfigError as error:
         print(error, file=sys.stderr)
-        return 2
+        return WRONG
     for line in provider_lines(settings):
         print(line)
     for note in settings.notes:
         print(f"warning: {note}", file=sys.stderr)
     missing = [name for name, provider in settings.providers.items() if provider.missing]
     print(f"ok: {settings.config_path or 'no file'}, {len(settings.providers)} provider(s)")
-    return 1 if strict and (missing or settings.notes) else 0
+    return REFUSED if strict and (missing or settings.notes) else DONE
+
+
+def check_use(settings: Settings) -> None:
+    """Refuse what only those who use it can tell, before anything is opened. Raises ConfigError."""
+    from dragoman.store.accounts.house import house_rules
+    from dragoman.store.database import check_address
+    from dragoman.store.ledger.prices import PriceBook
+    from dragoman.upstream.providers import make_providers
+
+    make_providers(settings)
+    house_rules(settings)
+    PriceBook(settings.prices, settings.limits.fallback_price)
+    check_address(revealed(settings.database) or "")
+    if settings.redis is not None:
+        with extra("redis", "Redis"):
+            import redis  # noqa: F401
 
 
 def run_show(*, config: str | None, every: bool, candidates: bool) -> int:
@@ -44,7 +61,7 @@ def run_show(*, config: str | None, every: bool, candidates: bool) -> int:
         explained = explain_settings(config=config)
     except ConfigError as error:
         print(error, file=sys.stderr)
-        return 2
+        return WRONG
     redact = Redactor()
     redact.know(explained.settings.all_secrets())
     print(f"preset = {explained.settings.preset}  ({explained.settings.preset_reason})")
@@ -54,7 +71,7 @@ def run_show(*, config: str | None, every: bool, candidates: bool) -> int:
             continue
         shown = origins if candidates else origins[:1]
         print(f"{'.'.join(key)} = {redact(value)}  ({', over '.join(shown)})")
-    return 0
+    return DONE
 
 
 def _leaves(value: Any, key: tuple[str, ...], *, every: bool) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.cli.exits import DONE, tell
-from dragoman.settings import ConfigError, Settings, load_settings
+from dragoman.settings import ConfigError, load_settings
 from dragoman.store.backups import back_up, copy_database, is_running, restore
 from dragoman.store.copying import CopyFailed, Sums
 from dragoman.store.database import is_postgres, open_database
 from dragoman.store.errors import StoreUnavailable
 from dragoman.store.migrate import SchemaUnusable, migrate
-from dragoman.store.places import Place, find_place
+from dragoman.store.opening import place_of
+from dragoman.store.places import Place
 from dragoman.store.secrets import FILE as SECRET_FILE
 
 
@@ -81,12 +82,7 @@ def run_migrate(*, config: str | None) -> int:
 
 
 def _place(config: str | None) -> Place:
-    settings = load_settings(config=config)
-    return find_place(_database(settings), settings.database_folder)
-
-
-def _database(settings: Settings) -> str:
-    return "" if settings.database is None else settings.database.get_secret_value()
+    return place_of(load_settings(config=config), lasting=True)
 
 
 def _secret_hint(place: Place) -> str:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from dragoman.cli.exits import DONE, WRONG, tell
-from dragoman.settings import ConfigError, Secret, Settings, load_settings
+from dragoman.settings import ConfigError, Settings, load_settings
 from dragoman.store.accounts.errors import AccountError
 from dragoman.store.accounts.hashing import Hasher
 from dragoman.store.database import StoreUnavailable
 from dragoman.store.importers import Imported, SourceUnusable, Wanted, import_source
 from dragoman.store.migrate import SchemaUnusable
-from dragoman.store.opening import open_store
+from dragoman.store.moments import wall_clock
+from dragoman.store.opening import open_store_of, place_of
 from dragoman.store.secrets import SecretUnusable
 
 
@@ -38,19 +38,11 @@ def run_import(*, config: str | None, chat_azure: Path | None, infiniproxy: Path
 
 
 async def _import(settings: Settings, wanted: Sequence[Wanted]) -> list[Imported]:
-    store = await open_store(
-        _plain(settings.database) or "", settings.database_folder,
-        secret=_plain(settings.secrets.get("key")), previous=_plain(settings.secrets.get("previous")) or "",
-    )  # fmt: skip
+    place_of(settings, lasting=True)
+    store = await open_store_of(settings)
     try:
-        if store.place.warning:
-            raise ConfigError(store.place.warning)
         hasher = Hasher(store.secrets.hash_token)
-        now = time.time_ns() // 1000
+        now = wall_clock()
         return [await import_source(store.database, hasher, one, now=now) for one in wanted]
     finally:
         await store.database.close()
-
-
-def _plain(secret: Secret | None) -> str | None:
-    return None if secret is None else secret.get_secret_value()

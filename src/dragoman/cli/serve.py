@@ -7,12 +7,14 @@ import functools
 import gc
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from dragoman.cli.config import check_use
 from dragoman.cli.exits import DONE, REFUSED, tell
 from dragoman.cli.stopping import GentleServer
 from dragoman.cli.summary import shown_url, start_lines
@@ -21,6 +23,10 @@ from dragoman.settings import ConfigError, Settings, load_settings
 from dragoman.store.errors import StoreUnavailable
 from dragoman.store.migrate import SchemaUnusable
 from dragoman.store.secrets import SecretUnusable
+from dragoman.web.readiness import Readiness
+
+if TYPE_CHECKING:
+    from dragoman.keeping import Kept
 
 _GC_THRESHOLD = 20_000
 """Containers that may pile up before a search for cycles: a call leaves few, and its body holds many containers."""
@@ -32,6 +38,7 @@ def run(*, config: str | None, host: str | None, port: int | None, reload: bool)
     """Serve until stopped; the exit code."""
     try:
         settings = load_settings(config=config, host=host, port=port)
+        check_use(settings)
     except ConfigError as error:
         return tell(error)
     try:
@@ -46,6 +53,8 @@ def run(*, config: str | None, host: str | None, port: int | None, reload: bool)
             run_once([listener], settings=settings)
     except (ConfigError, StoreUnavailable, SchemaUnusable, SecretUnusable, KeyboardInterrupt) as error:
         return tell(error)
+    finally:
+        listener.close()
     return DONE
 
 
@@ -89,10 +98,11 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
     try:
         settings = kept.in_force.settings
         works = Works(settings, books=kept.books, admission=kept.admission, memory=kept.memory)
-        app = works.gateway(kept.gate, kept.mounts)
+        readiness = kept.readiness()
+        app = works.gateway(kept.gate, kept.mounts, readiness)
         kept.in_force.follow(works.adopt)
         _spare_the_collector()
-        server = _Server(server_config(app), settings, kept.shown_once, keys=kept.ring.guarded)
+        server = _Server(server_config(app), readiness, functools.partial(_tell_start, settings, kept))
         await server.serve(sockets=sockets)
     finally:
         await kept.close()
@@ -126,29 +136,30 @@ def server_config(app: Any) -> uvicorn.Config:
 
 
 class _Server(GentleServer):
-    """Says where it listens as soon as it does."""
+    """Says where it listens as soon as it does, and that it is no longer ready when it is to stop."""
 
-    def __init__(
-        self, config: uvicorn.Config, settings: Settings, shown_once: Sequence[str] = (), *, keys: bool = False
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, readiness: Readiness, listens: Callable[[str, int], None]) -> None:
         super().__init__(config)
-        self._settings = settings
-        self._shown_once = shown_once
-        self._keys = keys
+        self._readiness = readiness
+        self._listens = listens
+
+    def hear(self, sig: int, frame: FrameType | None) -> None:
+        """A signal to stop."""
+        self._readiness.draining = True
+        super().hear(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then tell."""
         await super().startup(sockets)
-        if not self.started or not sockets:
-            return
-        address, port = sockets[0].getsockname()[:2]
-        print("\n".join([*start_lines(self._settings, address, port, keys=self._keys), *self._shown_once]), flush=True)
-        _log_start(self._settings, shown_url(address, port))
+        if self.started and sockets:
+            self._listens(*sockets[0].getsockname()[:2])
 
 
-def _log_start(settings: Settings, url: str) -> None:
+def _tell_start(settings: Settings, kept: Kept, address: str, port: int) -> None:
+    lines = start_lines(settings, address, port, keys=kept.ring.guarded, place=kept.store.place)
+    print("\n".join([*lines, *kept.shown_once]), flush=True)
     log = get_logger("cli")
-    log.info("listens", url=url, preset=settings.preset, reason=settings.preset_reason)
+    log.info("listens", url=shown_url(address, port), preset=settings.preset, reason=settings.preset_reason)
     for name, provider in settings.providers.items():
         if provider.missing:
             log.error("provider is not ready", provider=name, missing=provider.missing)

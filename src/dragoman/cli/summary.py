@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from dragoman.settings import ProviderSettings, Settings
 from dragoman.settings.addresses import is_loopback
 
+if TYPE_CHECKING:
+    from dragoman.store.places import Place
 
-def start_lines(settings: Settings, address: str, port: int, *, keys: bool = False) -> Iterator[str]:
-    """The lines of a start. ``address`` and ``port`` are what is really listened on; ``keys``: users have some."""
+
+def start_lines(
+    settings: Settings, address: str, port: int, *, keys: bool = False, place: Place | None = None
+) -> Iterator[str]:
+    """The lines of a start. ``address`` and ``port`` are what is really listened on, ``place`` where the data lies.
+
+    ``keys``: users have some.
+    """
     because = f"{settings.preset} ({settings.preset_reason})" if settings.preset_reason else settings.preset
     yield f"dragoman listens on {shown_url(address, port)}"
     yield f"  preset {because}; {_sign_in(settings, keys)}"
     yield from provider_lines(settings)
     yield f"  {_names(settings)}"
-    for note in settings.notes:
+    if place is not None:
+        yield f"  database {place.shown}"
+    for note in (*settings.notes, *([place.warning] if place is not None and place.warning else [])):
         yield f"  warning: {note}"
     if not settings.auth.required and not keys and not is_loopback(address):
         yield "  warning: whoever reaches this address may use it; set ANTHROPIC_AUTH_TOKEN to require a token"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 
 class ConfigError(Exception):
     """The configuration cannot be used. ``where`` is ``file:line``, a variable's name, or empty."""
@@ -10,3 +13,12 @@ class ConfigError(Exception):
         super().__init__(f"{where}: {message}" if where else message)
         self.message = message
         self.where = where
+
+
+@contextlib.contextmanager
+def extra(name: str, asked_by: str) -> Iterator[None]:
+    """Around what needs the packages of one of our extras: without them ConfigError says what to install."""
+    try:
+        yield
+    except ImportError:
+        raise ConfigError(f"{asked_by} needs the extra {name!r}: pip install 'dragoman[{name}]'") from None

@@ -18,7 +18,14 @@ from dragoman.settings.complaints import INNER, unknown_key
 from dragoman.settings.dotenv import Variables, read_variables
 from dragoman.settings.errors import ConfigError
 from dragoman.settings.files import find_file, split
-from dragoman.settings.model import AuthSettings, ModelSettings, ProviderSettings, ServerSettings, Settings
+from dragoman.settings.model import (
+    NO_EFFECT,
+    AuthSettings,
+    ModelSettings,
+    ProviderSettings,
+    ServerSettings,
+    Settings,
+)
 from dragoman.settings.presets import Choice, choose_preset, model_defaults, model_notes, read_resource
 from dragoman.settings.routes import problems
 from dragoman.settings.variables import Said, understand
@@ -100,6 +107,7 @@ class _Assembly:
     def explained(self) -> Explained:
         """The result."""
         self._refuse_inner_keys()
+        self._note_no_effect()
         self._note_unset()
         named = self._named_providers()
         choice = choose_preset(self._variables, self._resource, file_names_providers=bool(named))
@@ -154,6 +162,11 @@ class _Assembly:
     def _unknown(self, key: Key) -> None:
         raise ConfigError(unknown_key(key), self._where(key))
 
+    def _note_no_effect(self) -> None:
+        for key in NO_EFFECT:
+            if _holds(self._tree, key) or _holds(self._said.tree, key):
+                self._notes.append(f"{self._where(key)}: {'.'.join(key)} has no effect in this release")
+
     def _note_unset(self) -> None:
         """A variable that the file needs and that is not set: a missing key can wait for the first call."""
         if self._file is None:
@@ -202,7 +215,9 @@ class _Assembly:
         for name, made in self._accounts.made.items():
             if name not in joined:
                 joined[name] = made
-            elif not self._sharpens(joined[name], made):
+            elif self._sharpens(joined[name], made):
+                self._said.origins["providers", name, "api_key"] = self._variables.origin(made["origin"])
+            else:
                 self._notes.append(f"{made['origin']} is not used: {joined[name]['origin']} defines {name}")
         self._tree["providers"] = joined
 
@@ -248,7 +263,7 @@ class _Assembly:
     def _where(self, key: Key) -> str:
         if key in self._said.origins:
             return self._said.origins[key]
-        if len(key) > 1 and key[0] == "providers" and key[1] in self._accounts.made:
+        if len(key) > 1 and key[0] == "providers" and key[1] in self._accounts.made and not self._has(key[:2]):
             return str(self._accounts.made[key[1]]["origin"])
         return self._file.where(key) if self._file is not None else "configuration"
 

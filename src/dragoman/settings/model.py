@@ -8,6 +8,7 @@ port, unless the reader of a variable says so. Secrets never print.
 from __future__ import annotations
 
 import re
+from ipaddress import ip_network
 from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -36,7 +37,8 @@ _SIGN_IN = ("tenant_id", "client_id", "client_secret", "authority")
 class ServerSettings(Part):
     """Where to listen. ``public_url`` is what snippets and links show, empty when same as the address.
 
-    ``cors_origins`` may hold ``*``. ``reload`` starts anew when the source changes, for development.
+    ``trusted_proxies`` are the networks whose word on a client's address is believed. ``cors_origins`` may
+    hold ``*``. ``reload`` starts anew when the source changes, for development.
     """
 
     host: str = "127.0.0.1"
@@ -45,6 +47,16 @@ class ServerSettings(Part):
     trusted_proxies: list[str] = []
     cors_origins: list[str] = []
     reload: Flag = False
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: list[str]) -> list[str]:
+        for network in value:
+            try:
+                ip_network(network, strict=False)
+            except ValueError:
+                raise ValueError(f"{network!r} is neither an address nor a network like 10.0.0.0/8") from None
+        return value
 
 
 class ProviderSettings(Part):
@@ -215,6 +227,16 @@ class RedisSettings(Part):
         return value
 
 
+class SecretSettings(Part):
+    """What provider keys in the database are sealed with.
+
+    Without ``key`` a file beside the database holds it; ``previous`` are older ones by commas, while it changes.
+    """
+
+    key: Secret | None = None
+    previous: Secret | None = None
+
+
 class ModelSettings(Part):
     """How a model name finds its target.
 
@@ -250,10 +272,9 @@ class Settings(Part):
     what Anthropic clients ask for. ``reasoning`` is what Anthropic clients see of foreign thoughts.
     ``content_filter_stop`` is the stop reason of a filtered answer. ``init_users`` are users that the
     first start creates; ``database_folder`` is where the database file is put when ``database`` names
-    none. ``preset`` and ``preset_reason``
-    tell which defaults hold and why; ``notes`` are warnings to print at the start.
-    Sections of later parts are kept as they stand: prices, groups, database, secrets, capture,
-    disconnect.
+    none. ``preset`` and ``preset_reason`` tell which defaults hold and why; ``notes`` are warnings to
+    print at the start. ``prices``, ``groups`` and ``limits.default`` are kept as they stand: the store reads
+    them. ``NO_EFFECT`` names what is known and does nothing yet.
     """
 
     version: Literal[1] = 1
@@ -279,7 +300,7 @@ class Settings(Part):
     database: Secret | None = None
     database_folder: str = ""
     redis: RedisSettings | None = None
-    secrets: dict[str, Secret] = {}
+    secrets: SecretSettings = SecretSettings()
     capture: dict[str, Any] = {}
     disconnect: dict[str, str] = {}
     preset: str = "dragoman"
@@ -294,9 +315,13 @@ class Settings(Part):
 
     def all_secrets(self) -> list[str]:
         """Every secret text of the configuration, for the log's redaction."""
-        found = [self.auth.token, self.database, *self.secrets.values(), self.smtp.password]
+        found = [self.auth.token, self.database, self.secrets.key, self.secrets.previous, self.smtp.password]
         found += [self.redis.url] if self.redis is not None else []
         found += [self.admin.key, self.admin.password, self.admin.init_token, *(user.token for user in self.init_users)]
         for provider in self.providers.values():
             found += [provider.api_key, *provider.api_keys, provider.client_secret, *provider.headers.values()]
         return [secret.get_secret_value() for secret in found if secret is not None]
+
+
+NO_EFFECT = (("server", "public_url"), ("capture",), ("disconnect",))
+"""Keys of parts that are not there yet: whoever sets one is told at the start. Of mail the template tells."""

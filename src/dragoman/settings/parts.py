@@ -32,6 +32,11 @@ class Secret(_Secret[str]):
         return "••••"
 
 
+def revealed(secret: Secret | None) -> str | None:
+    """The text of a secret, for whoever has to send or compare it."""
+    return None if secret is None else secret.get_secret_value()
+
+
 def check_secret(secret: Secret | None) -> Secret | None:
     """Refuse a secret that is blank or could not stand in a header."""
     if secret is None:

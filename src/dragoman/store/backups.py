@@ -25,7 +25,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from dragoman import __version__
 from dragoman.store.copying import CopyFailed, Sums, TableSum, copy_rows, is_empty, sums_of
-from dragoman.store.database import is_postgres, sqlite_path
+from dragoman.store.database import is_postgres, open_postgres, sqlite_path
 from dragoman.store.errors import DatabaseInUse
 from dragoman.store.locks import LockFile
 from dragoman.store.migrate import SchemaTooNew, lock_schema, migrated, schema_of, steps
@@ -263,7 +263,7 @@ def _swap(draft: Path, path: Path) -> Path | None:
 
 async def _restore_postgres(file: Path, url: str, *, dry_run: bool) -> Path | None:
     kept = None
-    if not dry_run and await _holds_data(url):
+    if not dry_run and await _at_stake(url):
         kept = file.with_name(f"before-restore.{_stamp()}.backup")
         await back_up(url, kept)
     with tempfile.TemporaryDirectory() as folder:
@@ -274,8 +274,10 @@ async def _restore_postgres(file: Path, url: str, *, dry_run: bool) -> Path | No
     return kept
 
 
-async def _holds_data(url: str) -> bool:
+async def _at_stake(url: str) -> bool:
+    """Whether there is something to save first. Raises DatabaseInUse, before anything is written."""
     async with _end(url, beside=True) as connection:
+        await _work(lambda: refuse_running(connection), connection)
         return await _work(lambda: bool(schema_of(connection)) and not is_empty(connection), connection)
 
 
@@ -299,9 +301,7 @@ def _stamp() -> str:
 async def _end(url: str, *, beside: bool = False) -> AsyncIterator[Connection]:
     """One transaction, committed at the end; its connection is used within ``_work``."""
     if is_postgres(url):
-        from dragoman.store.postgres import PostgresDatabase
-
-        postgres = PostgresDatabase(url, connections=1)
+        postgres = open_postgres(url, connections=1)
         try:
             async with postgres.hold() as connection:
                 yield connection

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
+from dragoman.settings.errors import ConfigError, extra
 from dragoman.store.errors import DatabaseInUse, StoreUnavailable
 from dragoman.store.sqlite import SqliteDatabase
+
+if TYPE_CHECKING:
+    from dragoman.store.postgres import PostgresDatabase
 
 Result = TypeVar("Result")
 Work = Callable[[Connection], Result]
@@ -53,22 +57,42 @@ def is_postgres(url: str) -> bool:
 
 
 def sqlite_path(url: str) -> Path | None:
-    """The file that ``sqlite:///path/to/file`` or a bare path names; None for memory (``sqlite://``)."""
+    """The file that ``sqlite:///path/to/file`` or a bare path names; None for memory (``sqlite://``).
+
+    Raises ConfigError for the address of something else, which would make a strange folder.
+    """
     name = url.removeprefix("sqlite://").removeprefix("/") if url.startswith("sqlite://") else url
+    if "://" in name:
+        scheme = name.partition("://")[0]
+        raise ConfigError(f"{scheme}:// is no database here: name a file, a folder or postgresql://user@host/name")
     return None if name in ("", ":memory:") else Path(name).expanduser()
 
 
 def open_database(url: str, *, beside: bool = False) -> Database:
     """A database by URL: ``sqlite:///path/to/file`` (or a bare path), ``postgresql://user@host/name``.
 
-    ``beside`` opens a SQLite file for reading only, also while a server works on it. Raises DatabaseInUse
-    and StoreUnavailable; PostgreSQL is not asked before the first query.
+    ``beside`` opens a SQLite file for reading only, also while a server works on it. Raises ConfigError,
+    DatabaseInUse and StoreUnavailable; PostgreSQL is not asked before the first query.
     """
     if is_postgres(url):
-        from dragoman.store.postgres import PostgresDatabase  # its driver is an extra
-
-        return PostgresDatabase(url)
+        return open_postgres(url)
     return SqliteDatabase(sqlite_path(url), beside=beside)
+
+
+def check_address(url: str) -> None:
+    """Raises ConfigError for an address that ``open_database`` would not take. Nothing is opened."""
+    if is_postgres(url):
+        open_postgres(url)
+    else:
+        sqlite_path(url)
+
+
+def open_postgres(url: str, *, connections: int = 6) -> PostgresDatabase:
+    """PostgreSQL, whose driver is an extra. Raises ConfigError without it, and for an address that is none."""
+    with extra("postgres", "PostgreSQL"):
+        from dragoman.store.postgres import PostgresDatabase
+
+        return PostgresDatabase(url, connections=connections)
 
 
 __all__ = [
@@ -77,7 +101,9 @@ __all__ = [
     "SqliteDatabase",
     "StoreUnavailable",
     "Work",
+    "check_address",
     "is_postgres",
     "open_database",
+    "open_postgres",
     "sqlite_path",
 ]

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dragoman.settings import ConfigError, Settings
+from dragoman.settings.parts import revealed
 from dragoman.store.database import Database, open_database
 from dragoman.store.migrate import Migrated, migrate
 from dragoman.store.places import Place, find_place
@@ -26,7 +28,8 @@ class Store:
 async def open_store(database: str = "", folder: str = "", *, secret: str | None = None, previous: str = "") -> Store:
     """The store of the settings ``database``, ``database_folder`` and ``secrets`` (key, previous).
 
-    Raises StoreUnavailable, SchemaUnusable and SecretUnusable, each with one line for whoever starts it.
+    Raises ConfigError, StoreUnavailable, SchemaUnusable and SecretUnusable, each with one line for whoever
+    starts it.
     """
     place = find_place(database, folder)
     opened = open_database(place.url)
@@ -37,3 +40,25 @@ async def open_store(database: str = "", folder: str = "", *, secret: str | None
         await opened.close()
         raise
     return Store(opened, secrets, place, done)
+
+
+def place_of(settings: Settings, *, lasting: bool = False) -> Place:
+    """Where the settings put the database. ``lasting`` refuses memory, for commands that would work on it in vain.
+
+    Raises ConfigError, StoreUnavailable.
+    """
+    place = find_place(revealed(settings.database) or "", settings.database_folder)
+    if lasting and place.warning:
+        raise ConfigError(place.warning)
+    return place
+
+
+async def open_store_of(settings: Settings) -> Store:
+    """The store of the whole settings. Raises as ``open_store``."""
+    said = settings.secrets
+    return await open_store(
+        revealed(settings.database) or "",
+        settings.database_folder,
+        secret=revealed(said.key),
+        previous=revealed(said.previous) or "",
+    )

@@ -47,7 +47,8 @@ def find_place(
     """``DRAGOMAN_DB``, else ``$DB_ROOT``, else the first of ``found`` that exists, else the working directory.
 
     ``database`` is a file, a folder, or a URL. ``here`` is the working directory and ``found`` the folders
-    of containers when not said. Raises StoreUnavailable for a place that must not be replaced.
+    of containers when not said. Raises ConfigError for an address that is none, StoreUnavailable for a place
+    that must not be replaced.
     """
     here = here or Path.cwd()
     found = FOUND_FOLDERS if found is None else found
@@ -60,7 +61,11 @@ def find_place(
     if folder or is_writable(file.parent):
         return _named(file, here)
     if file.exists():
-        raise StoreUnavailable(f"the database {file} is there but its folder cannot be written", reason="read_only")
+        raise StoreUnavailable(
+            f"the database {file} is there but its folder cannot be written;"
+            " allow it, or name another place with DRAGOMAN_DB",
+            reason="read_only",
+        )
     return Place(
         MEMORY,
         None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,10 +16,11 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from dragoman.settings.errors import ConfigError
 from dragoman.store.errors import Reason, StoreUnavailable
 from dragoman.store.values import read_json, write_json
 
@@ -44,6 +46,21 @@ _REASONS: dict[str, tuple[Reason, str]] = {
 }
 
 
+_SSL = "disable|allow|prefer|require|verify-ca|verify-full"
+_OPTIONS = {
+    "host": ".+",
+    "port": r"\d+",
+    "sslmode": _SSL,
+    "ssl": _SSL,
+    "application_name": ".+",
+    "statement_cache_size": r"\d+",
+    "passfile": ".+",
+    "service": ".+",
+    "target_session_attrs": "any|primary|standby|read-write|read-only|prefer-standby",
+}
+"""What may stand behind the address, and how it is written. The driver would fail on anything else."""
+
+
 @dataclass(slots=True)
 class _Stage:
     """How far a transaction came: from here on nobody knows whether it was committed."""
@@ -56,7 +73,8 @@ class PostgresDatabase:
 
     The address may carry ``host`` (a folder: its Unix socket), ``sslmode``, ``application_name``, and
     ``statement_cache_size=0`` for a pooler in transaction mode. Work that meets a dead connection is run
-    once more on a new one, so it must not leave traces outside the transaction.
+    once more on a new one, so it must not leave traces outside the transaction. Raises ConfigError for an
+    address that is none.
     """
 
     kind = "postgresql"
@@ -158,8 +176,19 @@ def _unavailable(error: DBAPIError | PoolTimeout | OSError, *, uncertain: bool) 
 
 
 def postgres_address(url: str) -> URL:
-    """The address for the driver, of what people write: ``postgres://``, ``postgresql://``, with libpq's options."""
-    address = make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+asyncpg")
+    """The address for the driver, of what people write: ``postgres://``, ``postgresql://``, with libpq's options.
+
+    Raises ConfigError, which does not echo the address: it may hold a password.
+    """
+    try:
+        address = make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+asyncpg")
+    except (ArgumentError, ValueError):
+        raise ConfigError("the database's address should look like postgresql://user@host:5432/name") from None
+    for option, value in address.query.items():
+        if option not in _OPTIONS:
+            raise ConfigError(f"the database's address: {option!r} is not one of {', '.join(_OPTIONS)}")
+        if not re.fullmatch(_OPTIONS[option], str(value)):
+            raise ConfigError(f"the database's address: {option} cannot be {str(value)!r}")
     if (mode := address.query.get("sslmode")) is not None:
         address = address.difference_update_query(["sslmode"]).update_query_dict({"ssl": mode})
     return address

@@ -38,15 +38,15 @@ _WRITING = (
 )
 _READING = ("temp_store=MEMORY", "query_only=ON")
 _REASONS: dict[int, tuple[Reason, str]] = {
-    sqlite3.SQLITE_BUSY: ("locked", "another program holds the database file"),
-    sqlite3.SQLITE_LOCKED: ("locked", "another program holds the database file"),
-    sqlite3.SQLITE_FULL: ("full", "the disk of the database file is full"),
-    sqlite3.SQLITE_READONLY: ("read_only", "the database file cannot be written"),
-    sqlite3.SQLITE_IOERR: ("broken", "the disk of the database file fails"),
-    sqlite3.SQLITE_CORRUPT: ("broken", "the database file is damaged"),
-    sqlite3.SQLITE_NOTADB: ("broken", "the file is not a database"),
-    sqlite3.SQLITE_CANTOPEN: ("broken", "the database file cannot be opened"),
-    sqlite3.SQLITE_INTERRUPT: ("slow", "the query took too long"),
+    sqlite3.SQLITE_BUSY: ("locked", "another program holds {file}"),
+    sqlite3.SQLITE_LOCKED: ("locked", "another program holds {file}"),
+    sqlite3.SQLITE_FULL: ("full", "the disk of {file} is full"),
+    sqlite3.SQLITE_READONLY: ("read_only", "{file} cannot be written"),
+    sqlite3.SQLITE_IOERR: ("broken", "the disk of {file} fails"),
+    sqlite3.SQLITE_CORRUPT: ("broken", "{file} is damaged"),
+    sqlite3.SQLITE_NOTADB: ("broken", "{file} is not a database"),
+    sqlite3.SQLITE_CANTOPEN: ("broken", "{file} cannot be opened"),
+    sqlite3.SQLITE_INTERRUPT: ("slow", "a query of {file} took too long"),
 }
 
 
@@ -95,7 +95,8 @@ class SqliteDatabase:
     async def hold(self) -> AsyncIterator[Connection]:
         """One transaction in the caller's hands and thread, committed at the end: for copies, not for a server."""
         begin = "BEGIN" if self._beside else "BEGIN IMMEDIATE"
-        with _said(), (self._reading if self._beside else self._writing).connect() as connection:
+        engine = self._reading if self._beside else self._writing
+        with _said(engine), engine.connect() as connection:
             connection.exec_driver_sql(begin)
             yield connection
             connection.commit()
@@ -116,7 +117,7 @@ class SqliteDatabase:
         draft.unlink(missing_ok=True)
         os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         try:
-            with _said(), self._writing.connect() as connection:
+            with _said(self._writing), self._writing.connect() as connection:
                 connection.exec_driver_sql("VACUUM INTO ?", (str(draft),))
             draft.replace(target)
         finally:
@@ -171,7 +172,7 @@ def _memory_engine() -> Engine:
 
 
 def _worked(engine: Engine, work: Work[Result], begin: str) -> Result:
-    with _said(), engine.connect() as connection:
+    with _said(engine), engine.connect() as connection:
         connection.exec_driver_sql(begin)
         result = work(connection)
         connection.commit()
@@ -180,7 +181,7 @@ def _worked(engine: Engine, work: Work[Result], begin: str) -> Result:
 
 def _altered(engine: Engine, work: Work[Result]) -> Result:
     """A table that is made anew is dropped first, which would delete whatever refers to its rows."""
-    with _said(), engine.connect() as connection:
+    with _said(engine), engine.connect() as connection:
         _pragma(connection, "foreign_keys=OFF")
         try:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -215,11 +216,12 @@ def _timed(work: Work[Result], seconds: float) -> Work[Result]:
 
 
 @contextlib.contextmanager
-def _said() -> Iterator[None]:
+def _said(engine: Engine) -> Iterator[None]:
     """What is the database's fault becomes StoreUnavailable; what is the statement's stays."""
     try:
         yield
     except DBAPIError as error:
         if (found := _REASONS.get(getattr(error.orig, "sqlite_errorcode", 0) & 0xFF)) is None:
             raise
-        raise StoreUnavailable(found[1], reason=found[0]) from error
+        file = f"the file {engine.url.database}" if engine.url.database else "the database in memory"
+        raise StoreUnavailable(found[1].format(file=file), reason=found[0]) from error
