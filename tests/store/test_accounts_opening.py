@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, delete
 
 from dragoman.settings import Settings
 from dragoman.store.accounts import groups, keys, people
@@ -18,6 +18,7 @@ from dragoman.store.accounts.opening import Opened, open_accounts
 from dragoman.store.accounts.words import version
 from dragoman.store.database import Database
 from dragoman.store.importers import lying_about
+from dragoman.store.schema import facts
 from tests.store.accounts_rig import HASHER, NOW, add_person, chat_db, infini_db
 
 
@@ -94,9 +95,7 @@ async def test_X10_two_installations_never_share_a_token(database: Database, tmp
     first = await opened(database)
 
     def forget(connection: Connection) -> None:
-        from dragoman.store.facts import forget_fact
-
-        forget_fact(connection, "accounts.first_admin")
+        connection.execute(delete(facts).where(facts.c.name == "accounts.first_admin"))
         [root] = people.listed(connection)
         people.remove(connection, root.id, now=NOW)
 
@@ -212,3 +211,43 @@ async def test_K4_groups_of_the_file_are_made_once_by_replicas_that_start_togeth
     tree = {"groups": {"team": {"rpm": 60}, "others": {"rpm": 6}}}
     await asyncio.gather(*(opened(database, tree) for _ in range(6)))
     assert sorted(group.name for group in await database.read(groups.listed)) == ["others", "team"]
+
+
+class Died(BaseException):
+    """The machine stopped here."""
+
+
+async def test_X10_a_first_start_that_was_cut_short_is_still_to_come(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the next one would serve without the keys that lie there, to anybody."""
+    chat_db(tmp_path / "chat.db", [(1, "ann", "anns8tok", 1, 1, None, None)])
+    lying = list(lying_about(tmp_path))
+
+    async def dying(*said: Any, **more: Any) -> None:
+        raise Died
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dragoman.store.accounts.opening.import_source", dying)
+        with pytest.raises(Died):
+            await opened(database, lying=lying)
+    told = await opened(database, lying=lying)
+    assert [one.kind for one in told.imports] == ["chat_azure"]
+    assert (await opened(database, lying=lying)).imports == []
+
+
+async def test_X10_a_file_like_no_other_keeps_nobody_from_starting(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    infini_db(tmp_path / "proxy_users.db", [(1, "ann", None, None, 1)], [])
+    chat_db(tmp_path / "chat.db", [(1, "ann", "anns8tok", 1, 1, None, None)])
+
+    def unforeseen(*said: Any, **more: Any) -> None:
+        raise OverflowError("too large")
+
+    monkeypatch.setattr("dragoman.store.importers.infiniproxy._bring_keys", unforeseen)
+    told = await opened(database, lying=list(lying_about(tmp_path)))
+    assert [one.kind for one in told.imports] == ["chat_azure"]
+    [note] = [note for note in told.notes if "was not imported" in note]
+    assert "proxy_users.db" in note
+    assert "--infiniproxy" in note

@@ -16,6 +16,7 @@ from dragoman.store.accounts.model import Key, Person
 from dragoman.store.database import Database
 from dragoman.store.importers import Imported, SourceUnusable, Wanted, import_source
 from dragoman.store.importers.sources import read_count, read_text, read_time
+from dragoman.store.ledger.sums import totals
 from tests.store.accounts_rig import (
     CHAT_USERS,
     HASHER,
@@ -42,7 +43,7 @@ USERS = [
 ]
 
 
-def api_key(number: int, user_id: int, **more: Any) -> tuple[Any, ...]:
+def api_key(number: int, user_id: int | None, **more: Any) -> tuple[Any, ...]:
     key = infini_key(number)
     row = {
         "id": number, "user_id": user_id, "hash": sha(key), "prefix": key[:12], "name": f"key {number}",
@@ -272,6 +273,25 @@ async def test_T_66_merging_joins_people_and_raises_nobody(database: Database, t
     assert names.count("ann") == 1
 
 
+@pytest.mark.parametrize("first", ["infiniproxy", "chat_azure"])
+async def test_T_66_merging_opens_nothing_that_was_shut(database: Database, tmp_path: Path, first: str) -> None:
+    """Whoever was disabled in one place, and is not in the other, keeps the credentials of that other alone."""
+    both = [(1, "ann", None, None, 1), (2, "off", None, None, 1), (3, "bob", None, None, 0)]
+    path = infini_db(tmp_path / "p.db", both, [api_key(11, 1), api_key(12, 2), api_key(13, 3)])
+    chat = [(1, "bob", "bobs8tok", 1, 1, None, None), (2, "ann", "anns8tok", 1, 1, None, None),
+            (3, "off", "offs8tok", 1, 0, None, None)]  # fmt: skip
+    open_credentials = {"anns8tok", infini_key(11)}
+    sources = [("infiniproxy", path), ("chat_azure", chat_db(tmp_path / "chat.db", chat))]
+    for kind, file in sorted(sources, key=lambda one: one[0] != first):
+        told = await bring(database, kind, file, merge=True)
+    assert [note for note in told.notes if "was merged" in note]
+    ring = ring_of(database)
+    await ring.refresh()
+    everything = {"anns8tok", "offs8tok", "bobs8tok", *(infini_key(number) for number in (11, 12, 13))}
+    kept = {"infiniproxy": infini_key(12), "chat_azure": "bobs8tok"}[first]
+    assert {one for one in everything if ring.caller(one) is not None} == {*open_credentials, kept}
+
+
 async def test_T_66_a_credential_that_is_in_use_is_left_out_and_told(database: Database, tmp_path: Path) -> None:
     await bring(database, "infiniproxy", infini_db(tmp_path / "p.db", USERS, KEYS))
     other = infini_db(tmp_path / "q.db", [(1, "eve", None, None, 1)], [api_key(11, 1, id=1), api_key(50, 1)])
@@ -324,3 +344,50 @@ def test_T_66_values_of_the_sources() -> None:
     assert read_text(" a\x00b\n\ud800c ", 10) == "abc"
     assert read_text(None, 10) == ""
     assert read_text("x" * 20, 5) == "xxxxx"
+
+
+async def test_T_66_counts_out_of_all_reason_are_none(database: Database, tmp_path: Path) -> None:
+    """They would not fit into any sum, and what they belong to is worth having."""
+    chat = chat_db(tmp_path / "chat.db", [(1, "ann", "anns8tok", 2**63 - 1, 1, None, None)])
+    await bring(database, "chat_azure", chat)
+    found = await owner(database, "anns8tok")
+    assert found is not None
+    assert found[0].opening_balance == 0
+    rows = [usage(number, 11, (2**62 - 1, 2**62 - 1)) for number in range(1, 5)]
+    path = infini_db(tmp_path / "p.db", USERS, KEYS, [*rows, usage(5, 11, (3, 2**39))])
+    told = await bring(database, "infiniproxy", path)
+    assert told.usage == 5
+    line = await database.read(totals)
+    assert (line.calls, line.input, line.output) == (5, 3, 2**39)
+
+
+async def test_T_60_what_an_address_keeps_secret_is_left_behind(database: Database, tmp_path: Path) -> None:
+    addresses = ["https://user:pass-word@up.example:8443/v1?key=x#y", "up.example/v1?key=x", "http://[broken?key=x"]
+    rows = [usage(number, 11, (1, 1), url=url) for number, url in enumerate(addresses, 1)]
+    await bring(database, "infiniproxy", infini_db(tmp_path / "p.db", USERS, KEYS, rows))
+    told = await database.read(lambda connection: [row.details for row in connection.execute(select(schema.entries))])
+    assert [details.get("backend_url") for details in told] == ["https://up.example:8443/v1", "up.example/v1", None]
+
+
+async def test_T_66_ids_that_cannot_be_kept_stand_beside_those_that_can(database: Database, tmp_path: Path) -> None:
+    path = infini_db(tmp_path / "p.db", [*USERS, (2**40, "far", None, None, 1)], [*KEYS, api_key(31, None)])
+    told = await bring(database, "infiniproxy", path)
+    assert (told.users, told.keys, told.orphans) == (6, 6, 2)
+    everybody = {person.name: person.id for person in await database.read(people.listed)}
+    assert {everybody["ann"], everybody["bob"], everybody["out"], everybody["orphan-99"]} == {1, 3, 4, 99}
+    found = await owner(database, infini_key(31))
+    assert found is not None
+    assert (found[0].name, found[0].active, found[1].id) == ("orphan-0", False, 31)
+    chat = chat_db(tmp_path / "chat.db", [(2**40, "zoe", "zoes8tok", 1, 1, None, None), *CHAT])
+    assert (await bring(database, "chat_azure", chat)).users == 5
+
+
+async def test_T_66_ids_that_are_no_numbers_are_no_import(database: Database, tmp_path: Path) -> None:
+    path = tmp_path / "chat.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE users (id TEXT, username TEXT, token TEXT)")
+        connection.execute("INSERT INTO users VALUES ('one', 'ann', 'anns8tok')")
+    connection.close()
+    with pytest.raises(SourceUnusable, match="no number"):
+        await bring(database, "chat_azure", path)
+    assert await count(database, schema.users) == 0

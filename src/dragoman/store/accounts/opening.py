@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from dragoman.observe.logs import get_logger
 from dragoman.settings.house import InitUser
 from dragoman.settings.model import Settings
+from dragoman.settings.parts import revealed
 from dragoman.store import schema
 from dragoman.store.accounts import groups, keys, people
 from dragoman.store.accounts.errors import AccountError, Invalid, Taken
@@ -20,7 +22,8 @@ from dragoman.store.accounts.hashing import Hasher, looks_generated, new_key, sh
 from dragoman.store.accounts.model import Key, Person
 from dragoman.store.accounts.passwords import is_example
 from dragoman.store.accounts.words import claimed
-from dragoman.store.database import Database
+from dragoman.store.database import Database, StoreUnavailable
+from dragoman.store.facts import read_fact
 from dragoman.store.importers import Imported, SourceUnusable, Wanted, import_source
 
 ORIGIN = "configuration"
@@ -28,6 +31,7 @@ ORIGIN = "configuration"
 
 _STARTED = "accounts.started"
 _FIRST_ADMIN = "accounts.first_admin"
+_log = get_logger("accounts")
 
 
 @dataclass(slots=True)
@@ -56,9 +60,11 @@ async def open_accounts(
 ) -> Opened:
     """Do what a start does. ``lying`` are sources that a first start imports. Raises StoreUnavailable."""
     opened = Opened()
-    if await database.write(lambda connection: claimed(connection, _STARTED, str(now))):
+    if await database.read(lambda connection: read_fact(connection, _STARTED)) is None:
         for wanted in lying:
             await _import(database, hasher, wanted, opened, now)
+        # Not before: a start that was cut short imports what is left at the next one.
+        await database.write(lambda connection: claimed(connection, _STARTED, str(now)))
     made = await database.write(lambda connection: _furnish(connection, hasher, settings, now))
     opened.admin, opened.token = made.admin, made.token
     opened.notes += made.notes
@@ -69,9 +75,16 @@ async def _import(database: Database, hasher: Hasher, wanted: Wanted, opened: Op
     """What cannot be imported must not keep the gateway from starting."""
     try:
         opened.imports.append(await import_source(database, hasher, wanted, now=now))
+        return
+    except StoreUnavailable:
+        raise
     except (SourceUnusable, AccountError) as error:
-        option = f"--{wanted.kind.replace('_', '-')}"
-        opened.notes.append(f"{wanted.path} was not imported: {error}; try: dragoman import {option} {wanted.path}")
+        why = str(error)
+    except Exception as error:
+        _log.error("defect", exc_info=error)
+        why = "it holds something unforeseen"
+    option = f"--{wanted.kind.replace('_', '-')}"
+    opened.notes.append(f"{wanted.path} was not imported: {why}; try: dragoman import {option} {wanted.path}")
 
 
 def _furnish(connection: Connection, hasher: Hasher, settings: Settings, now: int) -> Opened:
@@ -86,9 +99,8 @@ def _furnish(connection: Connection, hasher: Hasher, settings: Settings, now: in
 def _make_admin(connection: Connection, hasher: Hasher, settings: Settings, made: Opened, now: int) -> None:
     """The first administrator, unless somebody can administrate already. Its name may change later or be forgotten."""
     said = settings.admin
-    given = said.init_token.get_secret_value().strip() if said.init_token is not None else None
-    password = said.password.get_secret_value() if said.password is not None else None
-    if given is None and (said.key is not None or not is_example(password)):
+    given = None if said.init_token is None else said.init_token.get_secret_value().strip()
+    if given is None and (said.key is not None or not is_example(revealed(said.password))):
         return
     if not claimed(connection, _FIRST_ADMIN, said.init_user) or people.count_admins(connection):
         return

@@ -32,6 +32,7 @@ class Arrivals:
         self._numbered = numbered
         self._now = now
         self._owners: dict[int, Person] = {}
+        self._shut: set[int] = set()
         self._keep_people = people.is_empty(connection)
         self._keep_keys = connection.execute(select(schema.keys.c.id).limit(1)).first() is None
 
@@ -39,6 +40,8 @@ class Arrivals:
         """One user; ``more`` goes to ``people.create``."""
         known = people.named(self._connection, name) if name else None
         if known is not None and self._merge and _RANK[role] >= _RANK[known.role]:
+            if not active:
+                self._shut.add(old)
             return self._joined(old, known, more)
         if known is not None and self._merge:
             # Keys of a plain user must not become those of an admin by a name alone.
@@ -59,13 +62,14 @@ class Arrivals:
         self._told.orphans += 1
         return self.person(old, f"orphan-{old}", role="user", active=False)
 
-    def key(self, old: int, key: Key, hashed: str) -> Key | None:
-        """One key; None for a credential that somebody has already, which is told."""
+    def key(self, old: int, user: int, key: Key, hashed: str) -> Key | None:
+        """One key of the source's ``user``; None for a credential that somebody has already, which is told.
+
+        Of somebody who was disabled there and is not here it opens nothing.
+        """
+        key = dataclasses.replace(key, active=key.active and user not in self._shut, origin=f"import:{self._told.kind}")
         try:
-            made = keys.insert_hashed(
-                self._connection, dataclasses.replace(key, origin=f"import:{self._told.kind}"), hashed,
-                id=self._id("key", old, keep=self._keep_keys),
-            )  # fmt: skip
+            made = keys.insert_hashed(self._connection, key, hashed, id=self._id("key", old, keep=self._keep_keys))
         except Taken:
             owner = self._name_of(hashed)
             self._told.notes.append(f"key {old} was left out: its credential is in use by {owner!r}")
@@ -104,11 +108,14 @@ class Arrivals:
         return f"{wanted[: NAME_LENGTH - len(numbered)]}{numbered}"
 
     def _id(self, kind: str, old: int, *, keep: bool) -> int | None:
-        if not keep or not 0 < old < 2**31:
-            return None
         table = schema.users if kind == "user" else schema.keys
-        taken = self._connection.execute(select(table.c.id).where(table.c.id == old)).first()
-        return old if taken is None else None
+        if keep and 0 < old < 2**31:
+            taken = self._connection.execute(select(table.c.id).where(table.c.id == old)).first()
+            if taken is None:
+                return old
+        if keep:
+            self.settle_ids()
+        return None
 
     def _name_of(self, hashed: str) -> str:
         users, table = schema.users, schema.keys

@@ -64,4 +64,4 @@ def _bring_user(arrivals: Arrivals, row: dict[str, Any], hasher: Hasher, told: I
         return
     made = created if created is not None else now
     key = Key(0, person.id, "token", shown_prefix(token), True, created_at=made)
-    arrivals.key(row["id"], key, hasher.chosen(token))
+    arrivals.key(row["id"], row["id"], key, hasher.chosen(token))

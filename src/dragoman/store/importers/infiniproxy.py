@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 from sqlalchemy import Connection, insert, select
 
@@ -96,7 +96,8 @@ def _bring_keys(source: Source, arrivals: Arrivals, told: Imported, now: int) ->
         if not _HASH.fullmatch(hashed):
             told.notes.append(f"key {row['id']} was left out: it has no SHA-256 hash")
             continue
-        person = arrivals.owner(row["user_id"] if isinstance(row["user_id"], int) else 0)
+        user = row["user_id"] if isinstance(row["user_id"], int) else 0
+        person = arrivals.owner(user)
         prefix = read_text(row["key_prefix"], PREFIX_LENGTH)
         key = Key(
             id=0,
@@ -108,7 +109,7 @@ def _bring_keys(source: Source, arrivals: Arrivals, told: Imported, now: int) ->
             last_used_at=read_time(row["last_used_at"]),
             created_at=_or(read_time(row["created_at"]), now),
         )
-        arrivals.key(row["id"], key, hashed)
+        arrivals.key(row["id"], user, key, hashed)
 
 
 def _bring_usage(
@@ -155,9 +156,8 @@ def _final(row: Mapping[str, Any], keys: Mapping[int, int], owners: Mapping[int,
 
 def _details(row: Mapping[str, Any], key_id: int | None) -> dict[str, Any]:
     details: dict[str, Any] = {"imported": KIND}
-    url = read_text(row["backend_url"], 500)
-    if url:
-        details["backend_url"] = url.partition("?")[0]
+    if address := _address(row["backend_url"]):
+        details["backend_url"] = address
     if key_id is None:
         details["api_key_id"] = read_count(row["api_key_id"])
     return details
@@ -168,6 +168,15 @@ def _host(url: Any) -> str:
         return (urlsplit(read_text(url, 500)).hostname or "")[:200]
     except ValueError:
         return ""
+
+
+def _address(url: Any) -> str:
+    """The address without what may be a secret: no name, password or query."""
+    try:
+        parts = urlsplit(read_text(url, 500))
+    except ValueError:
+        return ""
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 def _tell_backends(source: Source, told: Imported) -> None:

@@ -20,6 +20,9 @@ from typing import Any
 
 BESIDE = ("", "-wal", "-journal")
 PAGE = 2000
+MOST = 2**40
+"""More tokens than anybody has used: beyond it a count is a mistake, and would burst the sums of all others."""
+
 _TRIES = 5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -48,6 +51,8 @@ class Source:
         last: Any = -(2**63)
         while page := self._connection.execute(statement, (last,)).fetchall():
             for row in page:
+                if not isinstance(row["id"], int):
+                    raise SourceUnusable(f"an id in its table {table} is no number")
                 yield {name: row[name] if name in there else None for name in columns}
             last = page[-1]["id"]
 
@@ -127,11 +132,11 @@ def read_text(value: Any, length: int) -> str:
 
 
 def read_count(value: Any) -> int | None:
-    """A count that is not below 0; None for anything else."""
+    """A count that is not below 0 and not out of all reason; None for anything else."""
     if isinstance(value, bool) or value is None:
         return None
     try:
         found = int(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return found if 0 <= found < 2**62 else None
+    return found if 0 <= found <= MOST else None
