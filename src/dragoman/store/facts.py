@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import BigInteger, Connection, Table, Text, cast, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dragoman.store.schema import facts
@@ -28,14 +29,23 @@ def keep_fact(connection: Connection, name: str, value: str) -> str:
     return read_fact(connection, name) or value
 
 
-def forget_fact(connection: Connection, name: str) -> None:
-    """Say nothing any more."""
-    connection.execute(delete(facts).where(facts.c.name == name))
+def count_up(connection: Connection, name: str) -> int:
+    """Add one to a number, which is 0 until somebody does: the new one."""
+    more = cast(cast(facts.c.value, BigInteger) + 1, Text)
+    statement = insert_into(connection, facts).values(name=name, value="1")
+    counted = statement.on_conflict_do_update(index_elements=["name"], set_={"value": more}).returning(facts.c.value)
+    return int(connection.execute(counted).scalar_one())
 
 
-def insert_into(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+@cache
+def insert_of(engine: str, table: Table) -> Any:
+    """An insert of the engine's own kind, which knows conflicts. Making statements costs more than running them."""
+    return sqlite.insert(table) if engine == "sqlite" else postgresql.insert(table)
+
+
+def insert_into(connection: Connection, table: Table) -> Any:
     """An insert that knows ``on_conflict_do_nothing`` and ``on_conflict_do_update``, on either engine."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    return insert_of(connection.dialect.name, table)
 
 
 def put_row(connection: Connection, table: Table, row: Mapping[str, Any], *, keep: Sequence[str] = ()) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Text, cast, delete, select
+from sqlalchemy import Connection, delete, select
 
-from dragoman.store.facts import insert_into, put_row, read_fact
-from dragoman.store.schema import facts, objects
+from dragoman.store.facts import count_up, put_row, read_fact
+from dragoman.store.schema import objects
 from dragoman.store.secrets import Cipher
 
 VERSION = "configuration.version"
@@ -54,7 +54,7 @@ def put(
             raise ValueError("a secret needs a cipher")
         row["secret"] = cipher.seal(secret) if cipher is not None and secret is not None else None
     put_row(connection, objects, row)
-    _count_up(connection)
+    count_up(connection, VERSION)
 
 
 def get(connection: Connection, kind: str, name: str) -> Stored | None:
@@ -74,7 +74,7 @@ def remove(connection: Connection, kind: str, name: str) -> bool:
     """Whether there was one to remove."""
     found = connection.execute(delete(objects).where(objects.c.kind == kind, objects.c.name == name)).rowcount > 0
     if found:
-        _count_up(connection)
+        count_up(connection, VERSION)
     return found
 
 
@@ -97,9 +97,3 @@ def _query() -> Any:
 
 def _stored(row: Any) -> Stored:
     return Stored(row[0], row[1], row[2], bool(row[3]), row[4])
-
-
-def _count_up(connection: Connection) -> None:
-    statement = insert_into(connection, facts).values(name=VERSION, value="1")
-    grown = cast(cast(facts.c.value, BigInteger) + 1, Text)
-    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"value": grown}))

@@ -44,7 +44,7 @@ groups = Table(
     metadata,
     Column("id", Id, primary_key=True),
     Column("name", String(200), nullable=False, unique=True),
-    Column("rules", Data, nullable=False),  # accounts.rules.Rules: routes, surfaces, limits, budgets, strict
+    Column("rules", Data, nullable=False),  # as accounts.rules.write_rules spells them
     Column("created_at", Moment, nullable=False),
     sqlite_autoincrement=True,  # the ledger names ids: one that was freed is never given again
 )

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -30,6 +29,7 @@ from dragoman.store.accounts.model import ANONYMOUS, SHARED, Caller, Role, Rules
 from dragoman.store.accounts.rules import NOTHING, read_rules
 from dragoman.store.accounts.words import version
 from dragoman.store.database import Database, StoreUnavailable
+from dragoman.store.moments import wall_clock
 from dragoman.store.news import News
 from dragoman.store.values import read_json
 
@@ -50,11 +50,6 @@ Result = TypeVar("Result")
 Clock = Callable[[], int]
 Follow = Callable[[], Awaitable[None]]
 _log = get_logger("accounts")
-
-
-def now() -> int:
-    """Microseconds since 1970."""
-    return time.time_ns() // 1000
 
 
 class Standing(Enum):
@@ -134,7 +129,7 @@ class KeyRing:
         hasher: Hasher,
         house: HouseRules | None = None,
         *,
-        clock: Clock = now,
+        clock: Clock = wall_clock,
         poll: float = POLL,
     ) -> None:
         self.hasher = hasher

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from fnmatch import translate
 from functools import lru_cache
@@ -17,12 +17,14 @@ from typing import Any, get_args
 
 from dragoman.store.accounts.errors import Invalid
 from dragoman.store.accounts.model import NANO, Budget, ModelLimit, Rules, Window
+from dragoman.store.moments import moment_of, time_of
 
 LARGEST = 2**53
 """Above it a number would not survive every JSON reader."""
 
 _NUMBERS = ("rpm", "tpm", "parallel")
 _LISTS = ("models", "surfaces")
+_SAID = ("budget", "per_model", *_LISTS, "strict")
 _WINDOWS: tuple[str, ...] = get_args(Window)
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3}
 _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)", re.IGNORECASE | re.ASCII)
@@ -33,7 +35,6 @@ _BUDGET = re.compile(
 )
 _ALL_TIME = {"all": "total", "ever": "total"}
 _BUDGET_WORDS = {"window", "nano_usd", "tokens", "model", "once", "until"}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 # ---------------------------------------------------------------- as they are kept
@@ -164,11 +165,9 @@ def _read_moment(place: str, value: Any) -> int:
         return value
     text = value.isoformat() if isinstance(value, date) else value
     try:
-        moment = datetime.fromisoformat(text)
+        return max(0, moment_of(datetime.fromisoformat(text)))
     except (TypeError, ValueError):
         raise Invalid(place, "must be a time like 2026-12-01T00:00:00Z") from None
-    since = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - _EPOCH
-    return max(0, since // timedelta(microseconds=1))
 
 
 def _read_limit(at: int, data: Any) -> ModelLimit:
@@ -217,8 +216,8 @@ def _write_budget(budget: Budget) -> dict[str, Any]:
     if budget.tokens is not None:
         data["tokens"] = budget.tokens
     if budget.once:
-        until = _EPOCH + timedelta(microseconds=budget.until)
-        data |= {"once": budget.once, "until": until.isoformat().replace("+00:00", "Z")}
+        until = time_of(budget.until).isoformat().replace("+00:00", "Z")
+        data |= {"once": budget.once, "until": until}
     return data | ({"model": budget.model} if budget.model else {})
 
 
@@ -241,7 +240,7 @@ def read_said_rules(said: Mapping[str, Any]) -> Rules:
         data[name] = _amount(name, left.pop(name, None))
     data["per_model"] = _said_limits(left.pop("per_model", None))
     if left:
-        raise Invalid(sorted(left)[0], "is not a rule")
+        raise Invalid(sorted(left)[0], f"is not a rule; rules are {', '.join((*_SAID, *_NUMBERS))}")
     each = [budgets] if isinstance(budgets, str | Mapping) else budgets
     if not isinstance(each, list | tuple):
         raise Invalid("budget", "should look like 400 USD/month")
@@ -306,15 +305,11 @@ def narrows(child: Rules, parent: Rules) -> bool:
 
     What a child leaves unsaid is without bound, so it is no narrowing of a parent that says something.
     """
-    return not _first_wider(child, parent)
+    return not first_wider(child, parent)
 
 
 def first_wider(child: Rules, parent: Rules) -> str:
     """The rule in which ``child`` goes beyond ``parent``; empty if it narrows it."""
-    return _first_wider(child, parent)
-
-
-def _first_wider(child: Rules, parent: Rules) -> str:
     for name in _LISTS:
         if not _within(getattr(child, name), getattr(parent, name)):
             return name

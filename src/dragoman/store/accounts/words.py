@@ -5,10 +5,10 @@ It must not know who asks.
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Connection, Text, cast
+from sqlalchemy import Connection
 
 from dragoman.store.accounts.errors import Invalid
-from dragoman.store.facts import insert_into, read_fact
+from dragoman.store.facts import count_up, insert_into, read_fact
 from dragoman.store.schema import facts
 
 NAME_LENGTH = 200
@@ -25,10 +25,7 @@ def version(connection: Connection) -> int:
 
 def changed(connection: Connection) -> int:
     """Say that accounts were changed in this transaction: the new version."""
-    more = cast(cast(facts.c.value, BigInteger) + 1, Text)
-    statement = insert_into(connection, facts).values(name=_VERSION, value="1")
-    counted = statement.on_conflict_do_update(index_elements=["name"], set_={"value": more}).returning(facts.c.value)
-    return int(connection.execute(counted).scalar_one())
+    return count_up(connection, _VERSION)
 
 
 def claimed(connection: Connection, name: str, value: str) -> bool:

@@ -1,6 +1,7 @@
 """Sums that are always the sum of entries: what new rows add to hours, days and budget windows.
 
-Rows are added in the order of their keys, so that two replicas never wait for each other in a circle.
+Rows are added in the order of their keys, so that two replicas never wait for each other in a circle. It must
+not know who reads the sums.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, Table
-from sqlalchemy.dialects import postgresql, sqlite
 
+from dragoman.store.facts import insert_of
 from dragoman.store.ledger.windows import WINDOWS, day_of, hour_of, quarter_of, start_of
 from dragoman.store.schema import budget_windows, usage_day, usage_hour
 
@@ -32,17 +33,6 @@ SPENDERS = ("user_id", "key_id", "group_id", "model")
 
 Key = tuple[Any, ...]
 Deltas = dict[Key, list[int]]
-
-
-@cache
-def insert_of(engine: str, table: Table) -> Any:
-    """An insert of the engine's own kind, which knows conflicts. Making statements costs more than running them."""
-    return sqlite.insert(table) if engine == "sqlite" else postgresql.insert(table)
-
-
-def insert_into(connection: Connection, table: Table) -> Any:
-    """As ``insert_of``, for a connection."""
-    return insert_of(connection.dialect.name, table)
 
 
 @cache

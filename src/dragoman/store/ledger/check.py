@@ -140,13 +140,8 @@ def _plain(name: str) -> Any:
 def _sums(connection: Connection, word: str, length: int) -> Iterator[Violation]:
     table = usage_hour if word == "hour" else usage_day
     size = 1 + len(DIMENSIONS)
-    wanted = {
-        tuple(row[:size]): [int(value) for value in row[size:]] for row in connection.execute(_by_dimension(length))
-    }
-    kept = {
-        tuple(row[:size]): [int(value) for value in row[size:]]
-        for row in connection.execute(select(*(table.c[name] for name in ("bucket", *DIMENSIONS, *SUMS))))
-    }
+    wanted = _numbers(connection, _by_dimension(length), size)
+    kept = _numbers(connection, select(*(table.c[name] for name in ("bucket", *DIMENSIONS, *SUMS))), size)
     nothing = [0] * len(SUMS)
     for key in wanted.keys() | kept.keys():
         should, does = wanted.get(key, nothing), kept.get(key, nothing)

@@ -35,6 +35,7 @@ from dragoman.store.ledger.rows import Unbookable, read_step, step_data
 from dragoman.store.ledger.spool import Spool, SpoolFull
 from dragoman.store.ledger.writing import set_aside, write_notes, write_steps, written_out
 from dragoman.store.ledger.zones import adopt_zone
+from dragoman.store.moments import wall_clock
 
 SPOOL = "spool"
 """The folder of what is put aside."""
@@ -46,11 +47,6 @@ Policy = Literal["spool", "queue", "refuse"]
 """Without the database: go on and put everything aside; let new calls wait a little; refuse them at once."""
 
 _log = get_logger("ledger")
-
-
-def wall_clock() -> int:
-    """Microseconds since 1970."""
-    return time.time_ns() // 1000
 
 
 @dataclass(frozen=True, slots=True)

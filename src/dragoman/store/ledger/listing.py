@@ -1,16 +1,10 @@
-"""Entries one by one: the log of calls, page by page, and rows for spreadsheets.
-
-It must not know how they are shown.
-"""
+"""Entries one by one: the log of calls, page by page. It must not know how they are shown."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import csv
-import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, and_, or_, select
@@ -23,8 +17,6 @@ MOST = 500
 
 COLUMNS = tuple(column.name for column in entries.c if column.name not in ("receipt", "details"))
 """What a row of a spreadsheet has."""
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class BadCursor(ValueError):
@@ -58,50 +50,6 @@ def page(connection: Connection, filters: Filters | None = None, *, cursor: str 
         return Page(found)
     last = found[limit - 1]
     return Page(found[:limit], _write_cursor(last["at"], last["id"]))
-
-
-def attempts_of(connection: Connection, call_id: str) -> list[dict[str, Any]]:
-    """Everything booked for one call, in order."""
-    table = entries.c
-    query = select(entries).where(table.call_id == call_id).order_by(table.attempt, table.id)
-    return [dict(row) for row in connection.execute(query).mappings()]
-
-
-def pages(connection: Connection, filters: Filters | None = None) -> Iterator[list[dict[str, Any]]]:
-    """All entries, the newest first, so many at a time that memory stays small."""
-    cursor = ""
-    while True:
-        one = page(connection, filters, cursor=cursor, limit=MOST)
-        if one.entries:
-            yield one.entries
-        cursor = one.cursor
-        if not cursor:
-            return
-
-
-def csv_lines(rows: Iterable[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -> Iterator[str]:
-    """A heading and a line for each row. A text that a spreadsheet would take for a formula is made plain."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer)
-    for row in ([*columns], *([_cell(one.get(name)) for name in columns] for one in rows)):
-        writer.writerow(row)
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
-
-
-def _cell(value: Any) -> Any:
-    """https://owasp.org/www-community/attacks/CSV_Injection"""
-    if value is None:
-        return ""
-    if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA):
-        return "'" + value
-    return value
-
-
-def within(filters: Filters, *, user_id: int) -> Filters:
-    """The same, but of one person only."""
-    return replace(filters, users=(user_id,))
 
 
 def _write_cursor(at: int, number: int) -> str:

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from dragoman.settings.errors import ConfigError
 from dragoman.store.ledger.bills import MILLION, THOUSAND, Price, Rate
+from dragoman.store.moments import moment_of
 
 _PER_MILLION = {
     "in": "input",
@@ -39,7 +40,6 @@ _UNIT = "usd_per_million"
 _OTHERS = ("unit", "from", "above")
 _MOST = Decimal(1_000_000)
 _NANO = Decimal(1_000_000_000)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +121,7 @@ def _start(given: Any, where: str) -> tuple[int, str]:
         day = given if type(given) is date else date.fromisoformat(given)
     except (TypeError, ValueError):
         raise ConfigError("from should be a day like 2026-10-01", where) from None
-    moment = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return (moment - _EPOCH) // timedelta(microseconds=1), day.isoformat()
+    return moment_of(datetime(day.year, day.month, day.day)), day.isoformat()  # noqa: DTZ001 - UTC
 
 
 def _nano(value: Any, where: str) -> int:

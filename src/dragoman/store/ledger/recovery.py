@@ -13,7 +13,8 @@ from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, cast, delete, exists, func, select
 
-from dragoman.store.ledger.aggregates import add_up, insert_into
+from dragoman.store.facts import insert_into
+from dragoman.store.ledger.aggregates import add_up
 from dragoman.store.ledger.rows import Row, Unbookable, read_attempted, recovered_row
 from dragoman.store.ledger.writing import forget_intents, insert_entries, present, set_aside
 from dragoman.store.schema import intents, leases

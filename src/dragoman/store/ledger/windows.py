@@ -12,6 +12,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from dragoman.store.accounts.model import Window
+from dragoman.store.moments import moment_of, time_of
 
 SECOND = 1_000_000
 QUARTER = 900 * SECOND
@@ -20,8 +21,6 @@ QUARTER = 900 * SECOND
 HOUR = 3_600 * SECOND
 DAY = 24 * HOUR
 WINDOWS: tuple[Window, ...] = ("day", "week", "month", "total")
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def read_zone(name: str) -> tzinfo:
@@ -61,8 +60,7 @@ def end_of(window: Window, at: int, zone: tzinfo = UTC) -> int | None:
 
 @lru_cache(maxsize=4096)
 def _bounds(window: Window, at: int, zone: tzinfo) -> tuple[int, int]:
-    moment = (_EPOCH + timedelta(microseconds=at)).astimezone(zone)
-    first = moment.replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0, fold=0)
+    first = time_of(at).astimezone(zone).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0, fold=0)
     if window == "day":
         after = first + timedelta(days=1)
     elif window == "week":
@@ -76,5 +74,4 @@ def _bounds(window: Window, at: int, zone: tzinfo) -> tuple[int, int]:
 
 def _instant(midnight: datetime, zone: tzinfo) -> int:
     """A midnight that comes twice is the first one; one that is skipped is the moment it is skipped at."""
-    since = midnight.replace(tzinfo=zone).astimezone(UTC) - _EPOCH
-    return (since.days * 86_400 + since.seconds) * SECOND
+    return moment_of(midnight.replace(tzinfo=zone))

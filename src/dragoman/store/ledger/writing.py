@@ -13,8 +13,9 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from dragoman.language.wire import encode
+from dragoman.store.facts import insert_of
 from dragoman.store.ledger import crash_points
-from dragoman.store.ledger.aggregates import add_up, insert_of
+from dragoman.store.ledger.aggregates import add_up
 from dragoman.store.ledger.model import Attempted, Final, Step
 from dragoman.store.ledger.rows import Row, final_row, intent_row, reversal_row, step_data
 from dragoman.store.schema import entries, intents, quarantine
