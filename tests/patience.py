@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 SOON = 10.0
 """Seconds that nothing which works needs, however busy the machine is."""
@@ -19,3 +19,11 @@ async def until(condition: Callable[[], object], seconds: float = SOON) -> None:
     while not condition():
         assert time.monotonic() < deadline, "too late"
         await asyncio.sleep(0.005)
+
+
+async def until_asked(condition: Callable[[], Awaitable[object]], seconds: float = SOON) -> None:
+    """As ``until``, for what has to be asked for."""
+    deadline = time.monotonic() + seconds
+    while not await condition():
+        assert time.monotonic() < deadline, "too late"
+        await asyncio.sleep(0.02)

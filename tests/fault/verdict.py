@@ -19,8 +19,8 @@ from sqlalchemy import Connection, func, select
 
 from dragoman.store.database import Database, open_database
 from dragoman.store.ledger.check import UNSENT, violations
-from dragoman.store.ledger.ledger import wall_clock
 from dragoman.store.ledger.settled import Span, read_settled
+from dragoman.store.moments import wall_clock
 from dragoman.store.schema import entries, intents, quarantine, usage_day
 from tests.fault.gateway import NANO_CACHED, NANO_IN, NANO_OUT, NANO_WRITTEN
 from tests.fault.load import Load

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from dragoman.settings import Settings
 from dragoman.store.accounts.hashing import equal, looks_generated, new_key, shown_prefix
 from dragoman.store.accounts.passwords import AT_ONCE, Passwords, is_example
+from tests.patience import until
 from tests.store.accounts_rig import HASHER
 
 QUICK = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
@@ -79,7 +80,8 @@ async def test_X10_few_passwords_are_hashed_at_once_and_the_loop_goes_on() -> No
 
     passwords = Passwords(Slow())
     tasks = [asyncio.ensure_future(passwords.hashed("x")) for _ in range(12)]
-    await asyncio.sleep(0.1)
+    await until(lambda: running == AT_ONCE)
+    await asyncio.sleep(0.1)  # for one more, if there were room for it
     assert (running, most) == (AT_ONCE, AT_ONCE)
     release.set()
     assert await asyncio.gather(*tasks) == ["hashed"] * 12

@@ -17,6 +17,7 @@ from dragoman.store.ledger.model import Tokens, Who
 from dragoman.store.ledger.recovery import renew
 from dragoman.store.ledger.rows import Unbookable, intent_row
 from dragoman.store.schema import budget_windows, entries, intents, leases, usage_day
+from tests.patience import until_asked
 from tests.store.bookings import (
     NOON,
     QUICK,
@@ -121,7 +122,11 @@ async def test_K05_output_so_far_is_noted_and_recovered(database: Database) -> N
     call = attempted()
     await first.intend(call)
     first.listen(lambda: first.noted(call.call_id, 1, 250))
-    await asyncio.sleep(0.2)
+
+    async def written() -> bool:
+        return await database.read(lambda c: c.execute(select(intents.c.output_so_far)).scalar()) == 250
+
+    await until_asked(written)
     await _die(database, first)
     second = await _successor(database)
     (row,) = await rows(database)
@@ -201,7 +206,7 @@ async def test_K05_an_intent_that_no_call_knows_of_is_booked_in_the_end(database
     await ledger.intend(alive)
     late = intent_row(stray, ledger.replica)
     await database.write(lambda connection: connection.execute(intents.insert(), [late]))
-    await asyncio.sleep(0.4)
+    await until_asked(lambda: rows(database))
     assert [(row["call_id"], row["kind"]) for row in await rows(database)] == [(stray.call_id, "recovered")]
     await ledger.settle(final(alive))
     assert await found(database) == []
@@ -224,7 +229,7 @@ async def test_K05_a_defect_while_a_call_is_settled_leaves_it_to_the_estimate(
         patched.setattr(ledger._batches, "_commit", broken)
         with pytest.raises(RuntimeError):
             await ledger.settle(final(call))
-    await asyncio.sleep(0.5)
+    await until_asked(lambda: rows(database))
     (row,) = await rows(database)
     assert (row["kind"], row["usage_source"]) == ("recovered", "recovered")
     await ledger.close()
