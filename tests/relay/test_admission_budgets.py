@@ -7,8 +7,11 @@ import time
 
 import pytest
 
+from dragoman.language.ir import ReasoningSetting, Request
+from dragoman.language.profiles import find_profile
 from dragoman.relay.admission.budgets import REFILL, SLICE, WHOLE, first_grant, next_grant
 from dragoman.relay.admission.model import Denied, Hold
+from dragoman.relay.paying import thinks_unseen
 from dragoman.store.accounts.model import Budget
 from tests.patience import SOON
 from tests.relay.admission_rig import (
@@ -285,6 +288,35 @@ async def test_D2_a_budget_that_cannot_be_read_for_a_moment_is_waited_for() -> N
         await asyncio.sleep(0.005)
     books.away = False
     await (await going).settle(1, 1)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "model", "asked", "unseen"),
+    [
+        ("openai_responses", "gpt-5", None, True),
+        ("openai_responses", "gpt-5", ReasoningSetting(effort="low", summary="auto"), True),
+        ("openai_responses", "gpt-5.2", ReasoningSetting(effort="none"), False),
+        ("openai_responses", "gpt-4.1", None, False),
+        ("openai_chat", "gpt-5", None, True),
+        ("openai_chat", "gpt-4o", None, False),
+        ("anthropic", "claude-sonnet-4-5", ReasoningSetting(mode="on", budget=2_000), False),
+    ],
+)
+async def test_P7_who_thinks_unseen_holds_all_that_may_come(
+    dialect: str, model: str, asked: ReasoningSetting | None, unseen: bool
+) -> None:
+    assert thinks_unseen(find_profile(dialect, model), Request(dialect, model, [], reasoning=asked)) is unseen
+
+
+async def test_P7_unseen_thoughts_take_a_budget_and_no_minute() -> None:
+    clock = Clock()
+    admission = memory(clock)
+    mine = scope(tpm=20_000, budgets=(dollars(1),))
+    said = {"hidden_reasoning": True, "output_ceiling": 50_000, "input_estimate": 0}
+    assert await let_in(admission, wish("a", mine, **said)) is not None
+    assert held(admission) == 50_000 * UNIT_OUT
+    refused = await denied(admission, wish("b", mine, **said))
+    assert "budget" in refused.failure.message, "and not the tokens of a minute"
 
 
 @pytest.mark.parametrize(("window", "days"), [("day", 1), ("week", 2), ("month", 10)])

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from dragoman.language.failures import Failure, Refused
 from dragoman.language.ir import Request
+from dragoman.language.profiles import Profile
 from dragoman.observe.logs import get_logger
 from dragoman.relay.admission.model import Denied, Hold, Wish
 from dragoman.relay.calls import Call, Headers
@@ -28,6 +29,19 @@ _MOST_ANSWERS = 1_000
 """To one call; no provider gives as many."""
 
 _log = get_logger("relay")
+
+_SUMMARISED = frozenset({"openai_chat", "openai_responses"})
+
+
+def thinks_unseen(profile: Profile, request: Request) -> bool:
+    """Whether an answer may cost far more than is seen of it on the way (P7).
+
+    Chat has no word for the thoughts of models that think by effort, and Responses a summary at most.
+    """
+    asked = request.reasoning
+    if asked is not None and (asked.mode == "off" or asked.effort == "none"):
+        return False
+    return profile.dialect in _SUMMARISED and profile.reasoning == "effort"
 
 
 class Purse:
@@ -112,8 +126,7 @@ class Purse:
             unit_in=unit_in,
             unit_out=unit_out,
             output_ceiling=None if profile.max_output is None else profile.max_output * answers,
-            # Chat has no word for the thoughts of these models, however long they think.
-            hidden_reasoning=profile.dialect == "openai_chat" and profile.reasoning == "effort",
+            hidden_reasoning=thinks_unseen(profile, ready.request),
         )
 
     def _owed(self) -> tuple[int, int | None]:

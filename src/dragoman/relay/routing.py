@@ -129,13 +129,12 @@ class Routing:
 class Tries:
     """The targets of one call, one after another. Every shot taken is given back once, by how it ended."""
 
-    __slots__ = ("_began", "_last_choice", "_left", "_name", "_plan", "_repeats", "_routing", "_taken", "count")
+    __slots__ = ("_began", "_left", "_name", "_plan", "_repeats", "_routing", "_taken", "count")
 
     def __init__(self, routing: Routing, plan: Plan, shots: list[Shot], name: tuple[str, str, str] | None) -> None:
         self._routing = routing
         self._plan = plan
         self._left = list(shots)
-        self._last_choice: Shot | None = None
         self._name = name
         self._began = routing.clock()
         self._taken = shots[0]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 
-from dragoman.relay.admission.budgets import first_grant
+from dragoman.relay.admission.budgets import SLICE, first_grant
 from dragoman.relay.admission.model import Denied, Wish
 from dragoman.relay.admission.refusals import unpriced
 from dragoman.relay.admission.rules import MONEY, TOKENS, Line, Price, Rule, read_rules
@@ -58,6 +58,8 @@ class Demands:
         price = _price(wish)
         granted = first_grant(wish)
         tokens = wish.input_estimate + granted
+        # A minute's limit is an estimate that is put right, and no promise: one call need not take it all.
+        quickly = wish.input_estimate + (min(granted, SLICE) if wish.stream else granted)
         money = _money(wish, granted, price)
         now = self._clock()
         lines: list[Line] = []
@@ -72,7 +74,7 @@ class Demands:
                 rule.turn(budget, now, self._zone())
                 amount = money if kind == MONEY else tokens
             elif kind == TOKENS:
-                amount = tokens
+                amount = quickly
             lines.append(Line(kind, rule.key, rule.limit, amount, rule, rule.span, rule.end))
         return Demand(wish, lines, price, granted) if lines else None
 
