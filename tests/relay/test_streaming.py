@@ -122,6 +122,25 @@ async def test_E04_a_broken_stream_ends_with_an_error_and_no_reset(dialect: str,
         assert (await rig.record()).outcome == "failed"
 
 
+@pytest.mark.parametrize("dialect", CLIENTS)
+async def test_E04_who_said_everything_but_that_it_is_over_has_answered(dialect: str) -> None:
+    path, body = CLIENTS[dialect]
+
+    async def script(asked: Asked, wire: Wire) -> None:
+        await wire.stream(chat_chunk("Hello", role="assistant"), chat_chunk(finish="stop"), chat_usage(), end=False)
+        await asyncio.sleep(0.05)
+        wire.reset()
+
+    async with running() as rig:
+        rig.provider.script = script
+        status, _, data = await rig.post(path, body)
+        assert (status, said(dialect, data)) == (200, "Hello")
+        assert all(not event.get("error") for event in events_of(data))
+        assert data.endswith(b"data: [DONE]\n\n") is (dialect == "openai_chat")
+        record = await rig.record()
+        assert (record.outcome, record.usage.input, record.usage.output) == ("answered", 11, 3)
+
+
 async def test_E04_a_broken_short_cut_is_no_success_either() -> None:
     frames = anthropic_events("Hel", "lo")
 

@@ -275,8 +275,12 @@ class ShortCut:
         if self._reader.ended:
             self.ended = True
             return self._terminator()
-        for event in self._reader.fail(failure):
+        events = self._reader.fail(failure)
+        for event in events:
             self._see(event)
+        if events and isinstance(events[-1], Finished):
+            self.ended = True
+            return self._terminator()
         return self._broken(failure)
 
     def ping(self) -> bytes:

@@ -26,7 +26,8 @@ from dragoman.language.dialects.openai_chat.thoughts import (
     unsealed,
 )
 from dragoman.language.dialects.openai_chat.usage import read_usage, summed
-from dragoman.language.events import AnswerFailed, Failed, Finished, PartDelta, Started, UsageReported, unfold
+from dragoman.language.events import AnswerFailed, Event, Failed, Finished, PartDelta, Started, UsageReported, unfold
+from dragoman.language.failures import Failure
 from dragoman.language.ir import (
     Citation,
     Extras,
@@ -418,6 +419,12 @@ class StreamReader(BaseReader):
             self._text(state, transcript)
 
     # ------------------------------------------------------------ the end
+
+    def fail(self, failure: Failure) -> list[Event]:
+        """As the base; but once all have finished and usage is told, only the word that it is over is missing."""
+        if not self.ended and self._usage is not None:
+            self._ended_early()
+        return super().fail(failure)
 
     def _end(self) -> None:
         states = [self._choices[number] for number in sorted(self._choices)]
