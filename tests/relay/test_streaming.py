@@ -156,6 +156,32 @@ async def test_E04_a_broken_short_cut_is_no_success_either() -> None:
         assert b"message_stop" not in data
 
 
+async def test_C13_the_numbers_of_a_broken_short_cut_have_no_gap() -> None:
+    item = {"type": "message", "id": "msg_1", "role": "assistant", "status": "in_progress", "content": []}
+    place = {"item_id": "msg_1", "output_index": 0}
+    text = {"type": "output_text", "text": "", "annotations": []}
+    events: list[dict[str, Any]] = [
+        {"type": "response.created", "response": {"id": "resp_1", "object": "response", "model": "m", "output": []}},
+        {"type": "response.output_item.added", "output_index": 0, "item": item},
+        {"type": "response.content_part.added", **place, "content_index": 0, "part": text},
+        {"type": "response.output_text.delta", **place, "content_index": 0, "delta": "Hel"},
+    ]
+    numbered = [json.dumps({**event, "sequence_number": number}) for number, event in enumerate(events)]
+
+    async def script(asked: Asked, wire: Wire) -> None:
+        await wire.stream(*(f"data: {event}\n\n".encode() for event in numbered), end=False)
+        await asyncio.sleep(0.05)
+        wire.reset()
+
+    async with running("openai", account={"api": "responses"}) as rig:
+        rig.provider.script = script
+        status, _, data = await rig.post(*CLIENTS["openai_responses"])
+        assert status == 200
+        told = events_of(data)
+        assert told[-1]["type"] == "response.failed"
+        assert [event["sequence_number"] for event in told] == list(range(len(told)))
+
+
 @pytest.mark.parametrize("dialect", CLIENTS)
 async def test_E11_pings_before_the_first_byte_and_inside(dialect: str) -> None:
     path, body = CLIENTS[dialect]

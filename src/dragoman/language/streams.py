@@ -105,6 +105,11 @@ class StreamReader(ABC):
             self._emit(Failed(failure))
         return self._drain()
 
+    @property
+    def numbered(self) -> int:
+        """How many events came, on wires that number them; elsewhere 0."""
+        return 0
+
     @abstractmethod
     def _event(self, name: str, payload: dict[str, Json]) -> None:
         """One decoded event of the wire."""
@@ -287,6 +292,10 @@ class StreamWriter(ABC):
     @abstractmethod
     def _write(self, event: Event) -> bytes:
         """Bytes for one event; usage so far is in ``self.usage``."""
+
+    def resume(self, numbered: int) -> None:
+        """So many events of the answer were the provider's own: numbers go on from there."""
+        return
 
     @abstractmethod
     def ping(self) -> bytes:

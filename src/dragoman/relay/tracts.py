@@ -321,6 +321,7 @@ class ShortCut:
             # The client has the start; a writer may keep its own back until the first usage.
             writer.write(self._started)
             writer.write(UsageReported(Usage()))
+        writer.resume(self._reader.numbered)
         return writer.write(Failed(self._clean(failure)))
 
 

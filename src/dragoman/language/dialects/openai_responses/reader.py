@@ -87,6 +87,7 @@ class StreamReader(BaseReader):
         self._texts: dict[tuple[Json, Json], _Slot] = {}
         self._seen: list[Part] = []
         self._at_end_of_bytes = False
+        self._latest: Object = {}
         self._paths: dict[str, Callable[[Object], None]] = {
             _TEXT_DELTA: self._text_delta,
             "response.refusal.delta": self._refusal_delta,
@@ -114,6 +115,12 @@ class StreamReader(BaseReader):
             "error": self._error,
         }
 
+    @property
+    def numbered(self) -> int:
+        """One more than the last number."""
+        number = self._latest.get("sequence_number")
+        return number + 1 if isinstance(number, int) else 0
+
     def close(self) -> list[Event]:
         """The bytes ended."""
         self._at_end_of_bytes = True
@@ -122,6 +129,7 @@ class StreamReader(BaseReader):
     def _event(self, name: str, payload: Object) -> None:
         if self.ended:
             return
+        self._latest = payload
         kind = payload.get("type")
         if kind == _TEXT_DELTA and not payload.get("logprobs"):
             slot = self._texts.get((payload.get("output_index"), payload.get("content_index")))

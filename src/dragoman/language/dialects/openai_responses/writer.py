@@ -42,6 +42,10 @@ class StreamWriter(BaseWriter):
         self._done: dict[int, bytes] = {}
         self._refused = False
 
+    def resume(self, numbered: int) -> None:
+        """Numbers have no gaps, whoever wrote the events before (C13)."""
+        self._sequence = numbered or self._sequence
+
     def ping(self) -> bytes:
         """A comment."""
         return b": ping\n\n"
