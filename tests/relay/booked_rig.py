@@ -18,6 +18,7 @@ from dragoman.store.database import Database, open_database
 from dragoman.store.ledger.ledger import Ledger
 from dragoman.store.ledger.prices import PriceBook
 from dragoman.store.migrate import migrate
+from tests.patience import SOON
 from tests.relay.rig import CALM, FakeProvider, Rig, served, settings_for
 from tests.relay.rig import _stop as stop
 from tests.store.bookings import QUICK, found, rows
@@ -63,7 +64,7 @@ class House:
 
     async def booked(self, many: int = 1) -> list[dict[str, Any]]:
         """So many rows, once they are there, and nothing wrong with them."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SOON):
             while len(got := await rows(self.database)) < many:
                 await asyncio.sleep(0.02)
         assert len(got) == many

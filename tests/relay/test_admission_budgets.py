@@ -311,12 +311,13 @@ async def test_P7_who_thinks_unseen_holds_all_that_may_come(
 async def test_P7_unseen_thoughts_take_a_budget_and_no_minute() -> None:
     clock = Clock()
     admission = memory(clock)
-    mine = scope(tpm=20_000, budgets=(dollars(1),))
+    mine = scope(tpm=20_000, budgets=(dollars(2),))
     said = {"hidden_reasoning": True, "output_ceiling": 50_000, "input_estimate": 0}
-    assert await let_in(admission, wish("a", mine, **said)) is not None
-    assert held(admission) == 50_000 * UNIT_OUT
-    refused = await denied(admission, wish("b", mine, **said))
-    assert "budget" in refused.failure.message, "and not the tokens of a minute"
+    for name in ("a", "b"):
+        assert await let_in(admission, wish(name, mine, **said)) is not None, "two slices are less than a minute's"
+    assert held(admission) == 2 * 50_000 * UNIT_OUT
+    refused = await denied(admission, wish("c", mine, **said))
+    assert "budget" in refused.failure.message
 
 
 @pytest.mark.parametrize(("window", "days"), [("day", 1), ("week", 2), ("month", 10)])
